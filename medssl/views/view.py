@@ -1,0 +1,215 @@
+"""What a view is, what a method asks for, and how views stand together in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medssl.views.grid import Grid
+
+IDS = ("patient", "study", "series", "record", "region", "time", "cluster")
+"""Names of the ids that travel with a view; -1 stands for "unknown"."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What a crop policy may know of a stored scan (no voxels).
+
+    Args:
+        shape: stored voxels along i, j and k.
+        affine: stored voxel index to RAS millimetres.
+        body: ``(2, 3)`` first and one past the last voxel of the body along each axis.
+        ids: names of ``IDS`` to integers.
+        label_points: class value to ``(n, 3)`` stored voxel indices of that class (a bounded sample).
+        modality: ``CT``, ``MR``, … or empty.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    body: NDArray[np.int64]
+    ids: Mapping[str, int]
+    label_points: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
+    modality: str = ""
+
+
+class CropPolicy(Protocol):
+    """Where the views of a role lie."""
+
+    def draw(self, scan: Scan, count: int, rng: np.random.Generator, drawn: Mapping[str, Sequence[Grid]]) -> list[Grid]:
+        """``count`` grids in ``scan``; ``drawn`` holds the grids of the roles that were declared before."""
+        ...
+
+
+class Augmentation(Protocol):
+    """A change of a view's values: drawn once per view, applied without further chance."""
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Plain numbers (and a ``seed`` where a noise field is needed); ``{}`` leaves the view as it is."""
+        ...
+
+    def apply(self, image: Tensor, params: Mapping[str, Any]) -> Tensor:
+        """The image ``(C, i, j, k)`` changed by what was drawn; the input stays untouched."""
+        ...
+
+
+class MaskPolicy(Protocol):
+    """Which cells of a view are hidden."""
+
+    cell: int
+
+    def draw(self, cells: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+        """True where hidden, on the grid of cells; the same count in every draw."""
+        ...
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """Geometry drawn for a view on top of its crop.
+
+    Args:
+        flip: chance of a flip along each axis (i, j, k). In RAS order i is left-right: leave it at 0 where
+            laterality matters.
+        rotate_deg: largest rotation about each world axis.
+        scale: smallest and largest zoom about the view's centre.
+        quarter_turns: chance of a rotation by a multiple of 90° in the i-j plane (cubic i-j shapes only).
+    """
+
+    flip: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    rotate_deg: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    quarter_turns: float = 0.0
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a method asks of one kind of view.
+
+    Args:
+        crop: where the views lie.
+        count: views a sample.
+        spatial: geometry drawn on top of the crop.
+        augment: changes of value, in order.
+        masks: which cells are hidden, or None.
+        draws: how many masks are drawn for each view.
+        label: whether the label map is sampled on the same grid.
+        record: which scan of the sample the views come from (a sample may name several: studies, pairs).
+    """
+
+    crop: CropPolicy
+    count: int = 1
+    spatial: Spatial = Spatial()
+    augment: tuple[Augmentation, ...] = ()
+    masks: MaskPolicy | None = None
+    draws: int = 1
+    label: bool = False
+    record: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One view of one scan.
+
+    Args:
+        image: ``(C, i, j, k)`` float32, in the store's normalized range.
+        grid: where its voxels lie.
+        valid: ``(1, i, j, k)`` bool: inside the scan, not padding.
+        ids: names of ``IDS`` to integers.
+        role: the name of the role it was drawn for.
+        label: ``(1, i, j, k)`` int64, or None; -1 where not ``valid``.
+        targets: plain numbers of the record, for example ``{"label": 1.0}``.
+        hidden: ``(draws, cells…)`` bool, or None.
+        params: what was drawn, so that the view can be made again.
+    """
+
+    image: Tensor
+    grid: Grid
+    valid: Tensor
+    ids: Mapping[str, int]
+    role: str
+    label: Tensor | None = None
+    targets: Mapping[str, float] = field(default_factory=dict)
+    hidden: Tensor | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Views:
+    """The views of one role in a batch, stacked.
+
+    Args:
+        image: ``(N, C, i, j, k)`` float32.
+        valid: ``(N, 1, i, j, k)`` bool.
+        affine: ``(N, 4, 4)`` float64, view voxel to millimetres.
+        box: ``(N, 15)`` float64, ``Box.to_numbers`` of each.
+        owner: ``(N,)`` int64, the sample of the batch that each belongs to.
+        ids: name of ``IDS`` to ``(N,)`` int64.
+        label: ``(N, 1, i, j, k)`` int64, or None.
+        targets: name to ``(N,)`` float32.
+        hidden: ``(draws, N, cells…)`` bool, or None.
+        params: what was drawn for each.
+    """
+
+    image: Tensor
+    valid: Tensor
+    affine: Tensor
+    box: Tensor
+    owner: Tensor
+    ids: dict[str, Tensor]
+    label: Tensor | None = None
+    targets: dict[str, Tensor] = field(default_factory=dict)
+    hidden: Tensor | None = None
+    params: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return int(self.image.shape[0])
+
+    def to(self, device: torch.device | str) -> Views:
+        """A copy on ``device``."""
+        return replace(self, **{f.name: _to(getattr(self, f.name), device) for f in fields(self)})
+
+    @property
+    def cells_shape(self) -> tuple[int, int, int]:
+        """Shape of the grid of cells of ``hidden``."""
+        if self.hidden is None:
+            raise ValueError("these views have no mask")
+        i, j, k = self.hidden.shape[2:]
+        return int(i), int(j), int(k)
+
+
+@dataclass(eq=False)
+class Batch:
+    """Views by role; ``owner`` tells which sample each belongs to, so that counts may differ.
+
+    Args:
+        roles: role name to its views.
+        size: samples in the batch (on this process).
+        step: the step that the batch was drawn for.
+    """
+
+    roles: dict[str, Views]
+    size: int
+    step: int = 0
+
+    def __getitem__(self, role: str) -> Views:
+        return self.roles[role]
+
+    def __contains__(self, role: str) -> bool:
+        return role in self.roles
+
+    def to(self, device: torch.device | str) -> Batch:
+        """A copy on ``device``."""
+        return Batch({name: views.to(device) for name, views in self.roles.items()}, self.size, self.step)
+
+
+def _to(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: _to(item, device) for key, item in value.items()}
+    return value
