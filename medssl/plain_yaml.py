@@ -31,7 +31,7 @@ for _first, _rules in list(_Loader.yaml_implicit_resolvers.items()):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a plain value", key_node.start_mark)
         if key in seen:
@@ -58,7 +58,7 @@ def parse_yaml(text: str, where: str = "recipe") -> Any:
         for event in yaml.parse(text, Loader=_Loader):
             tag = getattr(event, "tag", None)
             anchor = getattr(event, "anchor", None)
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark is not None else 0
             if tag is not None and tag != "!":
                 raise IntegrityError(
                     f"line {line}: the YAML tag {tag} is not allowed",

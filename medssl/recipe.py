@@ -254,8 +254,8 @@ def _schema_of(annotation: Any) -> dict[str, Any]:
 @lru_cache(maxsize=512)
 def _parameters(kind: Callable[..., Any], injected: tuple[str, ...]) -> dict[str, tuple[Any, Any]]:
     signature = inspect.signature(kind)
-    owner = kind.__init__ if isinstance(kind, type) else kind
-    hints = get_type_hints(owner, include_extras=True)
+    owner: Any = kind
+    hints = get_type_hints(owner.__init__ if isinstance(owner, type) else owner, include_extras=True)
     out: dict[str, tuple[Any, Any]] = {}
     for name, parameter in signature.parameters.items():
         if name in injected or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

@@ -10,86 +10,30 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medssl.views.view import Batch, Role, Spatial
+from medssl.loading.plan import MakeSampler, Sampler, ScanIds, Stage, Survey
+from medssl.views.settings import ViewSettings
+from medssl.views.view import Batch, Role
+
+__all__ = [
+    "Context",
+    "MakeSampler",
+    "Method",
+    "Sampler",
+    "ScanIds",
+    "Stage",
+    "Survey",
+    "Vectors",
+    "ViewSettings",
+    "alone",
+]
 
 Vectors = dict[str, Tensor]
 """What ``encode`` gives: name to a tensor whose first dimension runs over views (so that it can be split)."""
-
-
-@dataclass(frozen=True)
-class ViewSettings:
-    """What a recipe says about views (``views:``).
-
-    Args:
-        crop: voxels of a view along i, j and k.
-        scale: smallest and largest share of the crop's length that a view covers (zoom in below 1).
-        rotate_deg: largest rotation about each axis.
-        flip: chance of a flip along i, j and k. i is left-right: 0 unless laterality does not matter.
-        augment: names or ``{name: …, settings}`` of intensity augmentations, in order.
-    """
-
-    crop: tuple[int, int, int] = (96, 96, 96)
-    scale: tuple[float, float] = (1.0, 1.0)
-    rotate_deg: float = 0.0
-    flip: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    augment: tuple[Any, ...] = ()
-
-    @property
-    def spatial(self) -> Spatial:
-        """The geometry to draw on top of a crop."""
-        return Spatial(flip=self.flip, rotate_deg=self.rotate_deg, scale=self.scale)
-
-
-class Sampler(Protocol):
-    """Which scans a step takes."""
-
-    def draw(self, step: int, size: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-        """``size`` samples, each the positions of one or more scans in the store; a function of its arguments."""
-        ...
-
-
-class ScanIds(Protocol):
-    """What a sampler may know: the ids of every scan, in store order."""
-
-    def __len__(self) -> int: ...
-
-    def ids(self, position: int) -> Mapping[str, int]:
-        """Names of ``views.view.IDS`` to integers."""
-        ...
-
-
-Survey = dict[str, Tensor]
-"""Plain tensors that a pass over the data set leaves behind (cluster labels, features); checkpointed."""
-
-MakeSampler = Callable[[ScanIds, Mapping[str, Survey]], Sampler]
-"""Builds a sampler from the scans' ids and the surveys of earlier stages."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stretch of training.
-
-    Args:
-        name: also the folder of its checkpoints.
-        steps: optimiser steps.
-        views: role name to role, in the order in which they are drawn.
-        trains: prefixes of parameter names that are trained; everything else is frozen. Empty: all.
-        sampler: builds the sampler; None takes scans patient by patient, no patient twice in a batch.
-        survey: whether, before the stage, every scan is encoded once and ``Method.survey`` is asked.
-    """
-
-    name: str
-    steps: int
-    views: Mapping[str, Role]
-    trains: tuple[str, ...] = ()
-    sampler: MakeSampler | None = None
-    survey: bool = False
 
 
 def alone(value: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class Box:
         """The two opposite corners ``(2, 3)``, in millimetres."""
         low = np.array([-0.5, -0.5, -0.5])
         high = np.asarray(self.shape) - 0.5
-        return apply(self.affine, np.stack([low, high]))
+        return apply(self.affine, np.stack([low, high]).astype(np.float64))
 
     def to_numbers(self) -> Array:
         """The box as 15 float64 numbers (12 of the affine, 3 of the shape), for batching."""

@@ -1,0 +1,105 @@
+"""The command line: ``medssl VERB``. Nothing heavy is imported until a verb runs.
+
+Exit codes: 0 all good · 1 finished, some inputs quarantined · 2 usage or recipe error · 3 input refused or a check
+found problems · 4 integrity or security refusal · 5 disk, memory or network · 70 internal · 130/143 after a signal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from medssl import __version__
+from medssl.verbs import data, manifests, recipes, scans, training, weights
+
+app = typer.Typer(
+    name="medssl",
+    help="Self-supervised learning on 3D medical images: from raw scans to a fine-tuned model.",
+    epilog="Start with: medssl demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _module in (training, scans, data, manifests, recipes, weights):
+    _module.register(app)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"medssl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Self-supervised learning on 3D medical images: from raw scans to a fine-tuned model."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # --debug may stand anywhere: people add it at the end of the line that failed
+    debug = "--debug" in words
+    sys.exit(run([word for word in words if word != "--debug"], debug))
+
+
+def run(words: list[str], debug: bool = False) -> int:
+    """Run one command and give its exit code; errors become one line on stderr."""
+    from medssl.errors import CheckError, MedsslError, from_os_error, one_line
+
+    try:
+        result = typer.main.get_command(app)(args=words, prog_name="medssl", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message(), file=sys.stderr)
+            return 2
+        reason = one_line(" ".join(error.format_message().split()))
+        return _fail(f"medssl: error: {reason} [usage] (see medssl --help)", 2, debug)
+    except CheckError as error:
+        for problem in error.problems:
+            print(one_line(problem), file=sys.stderr)
+        return _fail(error.line(), error.exit_code, debug)
+    except MedsslError as error:
+        return _fail(error.line(), error.exit_code, debug)
+    except BrokenPipeError:
+        # the reader of our output went away; Python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        ours = from_os_error(error)
+        return _fail(ours.line(), ours.exit_code, debug)
+    except MemoryError:
+        return _fail("medssl: error: not enough memory [memory] (smaller views or a smaller batch)", 5, debug)
+    except Exception as error:
+        kind = type(error).__name__
+        return _fail(
+            f"medssl: error: {kind}: {one_line(str(error))} [internal] (please report it; --debug shows more)",
+            70,
+            debug,
+        )
+
+
+def _fail(line: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(line, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()
