@@ -80,7 +80,7 @@ class Grid:
         return Grid(self.shape, self.affine @ inner, self.box, self.displacement)
 
 
-def apply(affine: Array, points: NDArray[Any]) -> Array:
+def apply(affine: NDArray[Any], points: NDArray[Any]) -> Array:
     """Points ``(N, 3)`` through a 4×4."""
     out: Array = np.asarray(points, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
     return out
