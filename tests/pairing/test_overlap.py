@@ -69,7 +69,7 @@ def test_a_crop_on_an_inner_corner_has_four_quarters():
 def test_equals_the_overlap_of_two_boxes_even_with_flipped_axes_and_other_spacings():
     turned = TILTED @ np.array([[0.0, 2.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.5]])
     queries = [box((1, 2, 3), (5, 6, 7)), box((-3, 0, 2), (9, 4, 4))]
-    bases = [box((0, 0, 0), (6, 6, 6)), box((4, 5, 2), (6, 4, 9), turned)]
+    bases = [box((0, 0, 0), (6, 6, 6)), box((-5, 2, 4), (6, 4, 9), turned)]
     found = overlap_shares(numbers(queries), numbers(bases))
     for q, query in enumerate(queries):
         for k, base in enumerate(bases):
