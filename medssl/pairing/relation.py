@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from medssl.views.view import Views
+from medssl.views.view import Batch
 
 UNKNOWN = -1
 
@@ -25,12 +25,10 @@ class Members:
 
     Args:
         sample: ``(n,)`` int64, the drawn sample that each view belongs to, unique across processes.
-        view: ``(n,)`` int64, unique for each view across processes: a vector is no partner of itself.
         patient: ``(n,)`` int64, -1 where unknown.
     """
 
     sample: Tensor
-    view: Tensor
     patient: Tensor
 
     def __len__(self) -> int:
@@ -39,7 +37,7 @@ class Members:
 
 @dataclass(frozen=True)
 class Relation:
-    """Weights of every pair of a query and a target; 0 leaves the pair out.
+    """Weights of every pair of a row and a column; 0 leaves the pair out.
 
     Args:
         positive: ``(n, M)`` W⁺.
@@ -50,42 +48,46 @@ class Relation:
     negative: Tensor
 
 
-def members_of(views: Views, gather: Callable[[Tensor], Tensor]) -> Members:
-    """The members of all processes, in rank order.
+def members_of(batch: Batch, role: str, gather: Callable[[Tensor], Tensor]) -> Members:
+    """The members of a role on all processes, in rank order; samples have the same number in every role.
 
     Args:
-        views: the views of this process.
+        batch: the batch of this process.
+        role: whose views.
         gather: rows of all processes in rank order; must take int64.
     """
-    owner = gather(views.owner)
+    owner = batch[role].owner
     # the first row of each process is marked, so that counting marks gives the rank of every row
-    mark = torch.zeros_like(views.owner)
+    mark = torch.zeros_like(owner)
     mark[:1] = 1
     rank = gather(mark).cumsum(0) - 1
-    sample = rank * (owner.max() + 1) + owner
-    return Members(sample, torch.arange(len(owner), device=owner.device), gather(views.ids["patient"]))
+    largest = gather(torch.full_like(owner[:1], batch.size)).max()
+    return Members(rank * largest + gather(owner), gather(batch[role].ids["patient"]))
 
 
-def same_sample(query: Members, target: Members, *, same_patient_negatives: bool = False) -> Relation:
+def same_sample(rows: Members, columns: Members | None = None, *, same_patient_negatives: bool = False) -> Relation:
     """Positives are the other views of the same sample; negatives the views of other patients.
 
     Args:
-        query: members of the rows.
-        target: members of the columns.
+        rows: members of the rows.
+        columns: members of the columns, all of them other views than the rows; None relates the rows to themselves,
+            and then no view is its own positive.
         same_patient_negatives: take every other sample as a negative, whoever the patient is.
 
     Example:
-        Samples 0 and 1 of one patient, sample 2 of another, one view each beside a second view of sample 0.
+        Two views of sample 0 and one of sample 1, of one patient, and sample 2 of another.
 
-        >>> who = Members(torch.tensor([0, 0, 1, 2]), torch.arange(4), torch.tensor([5, 5, 5, 6]))
-        >>> found = same_sample(who, who)
+        >>> who = Members(sample=torch.tensor([0, 0, 1, 2]), patient=torch.tensor([5, 5, 5, 6]))
+        >>> found = same_sample(who)
         >>> found.positive[0].int().tolist(), found.negative[0].int().tolist()
         ([0, 1, 0, 0], [0, 0, 0, 1])
     """
-    same = query.sample[:, None] == target.sample[None, :]
-    other_view = query.view[:, None] != target.view[None, :]
+    others = rows if columns is None else columns
+    same = rows.sample[:, None] == others.sample[None, :]
     negative = ~same
     if not same_patient_negatives:
-        known = (query.patient != UNKNOWN)[:, None] & (target.patient != UNKNOWN)[None, :]
-        negative = negative & known & (query.patient[:, None] != target.patient[None, :])
-    return Relation(positive=same & other_view, negative=negative)
+        known = (rows.patient != UNKNOWN)[:, None] & (others.patient != UNKNOWN)[None, :]
+        negative = negative & known & (rows.patient[:, None] != others.patient[None, :])
+    if columns is None:
+        same = same & ~torch.eye(len(rows), dtype=torch.bool, device=same.device)
+    return Relation(positive=same, negative=negative)
