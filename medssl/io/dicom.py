@@ -1,0 +1,100 @@
+"""DICOM: one volume of a folder or a multi-frame file, or all of them; a folder with several is never guessed at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from medssl.errors import InputError
+from medssl.identifiers import hashed
+from medssl.io.dicom_frames import HARD, Frame, find_frames
+from medssl.io.dicom_pixels import read_pixels
+from medssl.io.dicom_series import split, stack
+from medssl.volume import Volume
+
+_SERIES = HARD.index("SeriesInstanceUID")
+_PATIENT = HARD.index("PatientID")
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The planes of one volume in a folder.
+
+    Args:
+        number: from 1, in the order of file names.
+        frames: in order along the normal.
+        folder: as the user gave it.
+    """
+
+    number: int
+    frames: tuple[Frame, ...]
+    folder: Path
+
+    @property
+    def series_uid(self) -> str:
+        """SeriesInstanceUID as it stands, never to be output."""
+        return self.frames[0].hard[_SERIES]
+
+    @property
+    def patient_id(self) -> str:
+        """PatientID as it stands, never to be output."""
+        return self.frames[0].hard[_PATIENT]
+
+    def describe(self) -> str:
+        """One plain phrase for a list: number, modality, size, first file."""
+        rows, columns = self.frames[0].shape
+        kind = self.frames[0].modality or "image"
+        return f"{self.number}: {kind} {columns}×{rows}, {len(self.frames)} slices, from {self.frames[0].path.name}"
+
+    def read(self, allow_gaps: bool = False) -> Volume:
+        """Voxels and affine of this volume."""
+        planes = stack(list(self.frames), self.folder, allow_gaps)
+        data = read_pixels(planes, self.folder)
+        modality = self.frames[0].modality
+        return Volume(data, planes.affine, planes.flags, {"modality": modality} if modality else {})
+
+
+def list_series(path: Path) -> list[Series]:
+    """Every volume of a folder or file, from headers alone."""
+    groups = split(find_frames(path).frames)
+    return [Series(number, tuple(group), path) for number, group in enumerate(groups, 1)]
+
+
+def read_dicom(path: Path, *, series: int | str | None = None, allow_gaps: bool = False) -> Volume:
+    """The one volume of a folder or multi-frame file.
+
+    Args:
+        path: a folder, or one multi-frame file.
+        series: which one, where there are several: its number from 1, its SeriesInstanceUID or the keyed hash of it.
+        allow_gaps: resample over missing or uneven slices, with the flag ``gaps_resampled``.
+
+    Raises:
+        InputError: ``several-volumes`` with the list, or what a slice lacks.
+    """
+    found = list_series(path)
+    if len(found) > 1 and series is None:
+        raise InputError(
+            f"more than one volume ({len(found)} series or multiple parts): " + "; ".join(s.describe() for s in found),
+            path=path,
+            code="several-volumes",
+            hint="choose one with series=N",
+        )
+    return choose(found, series, path).read(allow_gaps)
+
+
+def choose(found: list[Series], series: int | str | None, path: Path) -> Series:
+    """The series that was asked for."""
+    if series is None:
+        return found[0]
+    wanted = str(series)
+    matches = [one for one in found if wanted in (str(one.number), one.series_uid)]
+    if not matches and not wanted.isdigit():
+        matches = [one for one in found if hashed(one.series_uid) == wanted]
+    if len(matches) != 1:
+        raise InputError(
+            f"{len(matches)} of {len(found)} volumes match the series asked for",
+            path=path,
+            code="several-volumes",
+            hint="; ".join(one.describe() for one in found),
+        )
+    return matches[0]

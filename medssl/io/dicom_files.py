@@ -1,0 +1,181 @@
+"""DICOM files on disk: which of a folder's files they are, and their elements read without trusting them."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from medssl.errors import InputError, from_os_error
+from medssl.io.files import MAX_BYTES, MAX_RATIO, open_regular
+
+_JUNK = ("thumbs.db", "desktop.ini", "dicomdir", "lockfile", "version")
+_OTHER_SUFFIXES = frozenset(
+    [
+        ".txt",
+        ".json",
+        ".xml",
+        ".csv",
+        ".tsv",
+        ".md",
+        ".html",
+        ".htm",
+        ".pdf",
+        ".log",
+        ".yaml",
+        ".yml",
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".db",
+        ".ini",
+        ".zip",
+        ".gz",
+        ".tar",
+        ".nii",
+        ".nrrd",
+        ".mha",
+        ".mhd",
+        ".raw",
+        ".npy",
+        ".npz",
+        ".py",
+        ".sh",
+        ".exe",
+        ".doc",
+        ".docx",
+        ".xls",
+        ".xlsx",
+        ".bak",
+    ]
+)
+_HEADER_TAGS = [
+    "SOPClassUID",
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "ComplexImageComponent",
+    "EchoTime",
+    "EchoNumbers",
+    "DiffusionBValue",
+    "DiffusionGradientOrientation",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "AcquisitionNumber",
+    "AcquisitionTime",
+    "ContentTime",
+    "FrameReferenceTime",
+    "PixelDataProviderURL",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]
+
+
+def dicom_files(folder: Path) -> Iterator[Path]:
+    """Files that could be slices, in a stable order; what systems and people leave about is passed over."""
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise from_os_error(error, folder) from error
+    for entry in entries:
+        name = entry.name.lower()
+        # links to folders are not followed: they may form a loop
+        if entry.is_dir():
+            if not entry.is_symlink() and not name.startswith(".") and name != "__macosx":
+                yield from dicom_files(entry)
+        elif not (
+            name.startswith(".") or name in _JUNK or name.endswith("~") or entry.suffix.lower() in _OTHER_SUFFIXES
+        ):
+            yield entry
+
+
+def read_header(path: Path) -> Any:
+    """The tags that order and place a file's image planes."""
+    _refuse_bomb(path)
+    return read_dataset(path, _HEADER_TAGS, stop_before_pixels=True)
+
+
+def read_dataset(path: Path, tags: list[str], *, stop_before_pixels: bool) -> Any:
+    """Some tags of a DICOM file, every failure named.
+
+    Raises:
+        InputError: ``truncated``, ``corrupt`` or ``format``.
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    with open_regular(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not file.read(1):
+            raise InputError("truncated: the file is empty", path=path, code="truncated")
+        file.seek(0)
+        try:
+            out = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, specific_tags=list(tags), force=False)
+            # sequences are parsed when first used: use them now, where a failure is caught
+            for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+                out.get(keyword)
+            return out
+        except InvalidDicomError as error:
+            raise InputError("not a DICOM file", path=path, hint="move it out of the folder") from error
+        except EOFError as error:
+            raise InputError("truncated: the file ends early", path=path, code="truncated") from error
+        except RecursionError as error:
+            raise InputError("corrupt: sequences are nested too deep", path=path, code="corrupt") from error
+        except OSError as error:
+            raise InputError("truncated or unreadable DICOM file", path=path, code="truncated") from error
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            NotImplementedError,
+            IndexError,
+            OverflowError,
+        ) as error:
+            raise InputError("corrupt: the DICOM elements cannot be parsed", path=path, code="corrupt") from error
+        except Exception as error:
+            # struct.error, zlib.error and whatever else a hostile file provokes in the parser
+            raise InputError("corrupt: the DICOM elements cannot be parsed", path=path, code="corrupt") from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    """A deflated file is counted out before the parser unpacks it whole."""
+    with open_regular(path) as file:
+        head = file.read(2048)
+        if b"1.2.840.10008.1.2.1.99" not in head:
+            return
+        at = head.find(b"\x02\0\0\0UL")
+        start = 132 + 12 + int.from_bytes(head[at + 8 : at + 12], "little") if at == 132 else 0
+        file.seek(start)
+        packed = file.read()
+    limit = min(MAX_BYTES, MAX_RATIO * max(len(packed), 1 << 16))
+    unpacker, total = zlib.decompressobj(-15), 0
+    try:
+        while packed and not unpacker.eof:
+            total += len(unpacker.decompress(packed, 1 << 20))
+            packed = unpacker.unconsumed_tail
+            if total > limit:
+                raise InputError(f"deflated data grow beyond the limit of {limit} bytes", path=path, code="too-large")
+    except zlib.error as error:
+        raise InputError("the deflated data are corrupt", path=path, code="truncated") from error

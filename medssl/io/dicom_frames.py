@@ -1,0 +1,141 @@
+"""Every image plane of a DICOM folder or file as one record: single slices and frames of multi-frame objects alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medssl.errors import InputError
+from medssl.io.dicom_files import dicom_files, read_header
+from medssl.io.dicom_kinds import other_object, unfit_image
+from medssl.io.dicom_tags import numbers, orientation, pixel_spacing, raw, rescale, text, whole
+
+HARD = ("PatientID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType", "EchoTime", "DiffusionBValue")
+SOFT = (
+    "TemporalPositionIdentifier",
+    "AcquisitionNumber",
+    "EchoNumbers",
+    "DiffusionGradientOrientation",
+    "TriggerTime",
+    "FrameReferenceTime",
+    "AcquisitionTime",
+    "ContentTime",
+)
+"""HARD tags always separate volumes; SOFT ones only where slices would otherwise lie on top of each other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image plane with its geometry, before its pixels are read.
+
+    Args:
+        path: the file.
+        index: the frame in a multi-frame file, else None.
+        shape: rows, columns.
+        position: centre of the first pixel, LPS millimetres.
+        directions: ``(2, 3)``, along a row and along a column.
+        spacing: millimetres between rows, between columns.
+        rescale: slope and intercept.
+        hard: values that always separate volumes.
+        soft: values that separate volumes where positions coincide.
+        modality: CT, MR, PT, …
+        inverted: MONOCHROME1 (stored values are kept).
+        patient: PatientID as it stands, never to be output.
+    """
+
+    path: Path
+    index: int | None
+    shape: tuple[int, int]
+    position: NDArray[np.float64]
+    directions: NDArray[np.float64]
+    spacing: NDArray[np.float64]
+    rescale: tuple[float, float]
+    hard: tuple[str, ...]
+    soft: tuple[str, ...]
+    modality: str
+    inverted: bool = False
+
+    @property
+    def name(self) -> str:
+        """File name, with the frame's number from 1 where there are several."""
+        return self.path.name if self.index is None else f"{self.path.name} frame {self.index + 1}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds: image planes, and the kinds of objects that are not images."""
+
+    frames: tuple[Frame, ...]
+    others: tuple[tuple[Path, str], ...]
+
+
+def find_frames(path: Path) -> Found:
+    """Headers of every DICOM file in a folder and its subfolders, or of one file.
+
+    Raises:
+        InputError: a file is unreadable, truncated, without pixels or geometry, or of a kind that is not a volume.
+    """
+    files = [path] if not path.is_dir() else list(dicom_files(path))
+    frames: list[Frame] = []
+    others: list[tuple[Path, str]] = []
+    unfit: list[tuple[Path, str]] = []
+    for file in files:
+        dataset = read_header(file)
+        kind = other_object(dataset)
+        bad = None if kind else unfit_image(dataset)
+        if kind:
+            others.append((file, kind))
+        elif bad:
+            unfit.append((file, bad))
+        else:
+            frames += frames_of(dataset, file)
+    if unfit:
+        raise InputError(f"this is {unfit[0][1]}, expected a volume", path=unfit[0][0], code="not-a-volume")
+    if not frames and others:
+        raise InputError(f"this is {others[0][1]}, not an image volume", path=others[0][0], code="not-a-volume")
+    if not frames:
+        raise InputError("no DICOM images in the folder", path=path, code="missing")
+    return Found(tuple(frames), tuple(others))
+
+
+def frames_of(dataset: Any, path: Path) -> list[Frame]:
+    """The image planes of one file."""
+    if "ModalityLUTSequence" in dataset:
+        raise InputError("a modality lookup table is not applied", path=path, code="not-a-volume")
+    count = raw(dataset, "NumberOfFrames") or 1
+    if "PerFrameFunctionalGroupsSequence" in dataset:
+        from medssl.io.dicom_enhanced import enhanced_frames
+
+        return enhanced_frames(dataset, path)
+    if int(count) > 1:
+        raise InputError(
+            "a multi-frame object without functional groups: where its frames lie is not said",
+            path=path,
+            code="not-a-volume",
+        )
+    shape = (whole(dataset, "Rows", path), whole(dataset, "Columns", path))
+    return [
+        Frame(
+            path,
+            None,
+            shape,
+            numbers(dataset, "ImagePositionPatient", 3, path),
+            orientation(dataset, path),
+            pixel_spacing(dataset, path),
+            rescale(dataset, path),
+            tuple(text(dataset, keyword) for keyword in HARD),
+            tuple(text(dataset, keyword) for keyword in SOFT),
+            modality_of(dataset),
+            text(dataset, "PhotometricInterpretation") == "MONOCHROME1",
+        )
+    ]
+
+
+def modality_of(dataset: Any) -> str:
+    """The modality, if it looks like one: never free text."""
+    value = text(dataset, "Modality").upper()
+    return value if value.isalnum() and len(value) <= 8 else ""

@@ -1,0 +1,156 @@
+"""Opening files: regular files only, sizes checked before anything is allocated, every byte accounted for."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medssl.errors import InputError, IntegrityError, from_os_error
+
+MAX_VOXELS = 2**31
+MAX_BYTES = 8 * 2**30
+MAX_RATIO = 200
+RATIO_FLOOR = 512 * 2**20
+"""Below this many bytes a high compression ratio is harmless: an almost empty label map reaches 1000."""
+
+DEFLATE_LIMIT = 1040
+"""Deflate cannot compress further than this, so a header that declares more is lying."""
+
+
+class Readable(Protocol):
+    """What is needed of a stream: plain, gzip or an archive's member."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes."""
+        ...
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe, device or socket is refused without waiting for it.
+
+    Raises:
+        InputError: ``missing``, ``unreadable`` or ``not-regular``.
+    """
+    if "\0" in str(path):
+        raise InputError("a path cannot hold a null character", path=path, code="missing")
+    try:
+        # the kind is looked at before opening (a device may act on open) and again on what was opened
+        refuse_irregular(path, os.stat(path).st_mode)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    try:
+        refuse_irregular(path, os.fstat(handle).st_mode)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def refuse_irregular(path: Path, mode: int) -> None:
+    """Refuse what is not a regular file, by the name of its kind."""
+    if stat.S_ISREG(mode):
+        return
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    kind = kinds.get(stat.S_IFMT(mode), "a device")
+    raise InputError(f"expected a regular file, got {kind}", path=path, code="not-regular")
+
+
+def check_size(shape: Sequence[int], itemsize: int, path: Path, packed: int | None = None) -> int:
+    """The bytes that a header declares, refused when they are over a limit.
+
+    Args:
+        shape: every axis, channels and time too.
+        itemsize: bytes of one voxel.
+        path: the file, for messages.
+        packed: bytes of the compressed stream, where there is one.
+
+    Returns:
+        The declared number of bytes.
+    """
+    if any(n < 1 for n in shape):
+        raise InputError(f"the header declares an empty size {tuple(shape)}", path=path, code="corrupt")
+    voxels = 1
+    for n in shape:
+        voxels *= int(n)
+    size = voxels * itemsize
+    if voxels > MAX_VOXELS or size > MAX_BYTES:
+        raise InputError(
+            f"the header declares {voxels} voxels ({size} bytes), over the size limit of {MAX_VOXELS} voxels "
+            f"and {MAX_BYTES} bytes",
+            path=path,
+            code="too-large",
+        )
+    if packed is not None:
+        if size > packed * DEFLATE_LIMIT:
+            raise InputError(f"{packed} packed bytes cannot hold the {size} declared", path=path, code="truncated")
+        if size > RATIO_FLOOR and size > packed * MAX_RATIO:
+            raise InputError(
+                f"{packed} packed bytes would grow to {size}, over the limit ratio of {MAX_RATIO}",
+                path=path,
+                code="too-large",
+            )
+    return size
+
+
+def read_exactly(stream: Readable, size: int, path: Path) -> NDArray[np.uint8]:
+    """Read ``size`` bytes and then the stream's end, which also verifies a gzip stream's checksum and length.
+
+    Raises:
+        InputError: ``truncated`` when bytes are missing or the checksum is wrong, ``corrupt`` when there are more.
+    """
+    out = np.empty(size, dtype=np.uint8)
+    done = 0
+    while done < size:
+        chunk = read_some(stream, min(size - done, 1 << 24), path)
+        if not chunk:
+            raise InputError(f"truncated: {done} of {size} declared data bytes are there", path=path, code="truncated")
+        out[done : done + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
+        done += len(chunk)
+    if read_some(stream, 1, path):
+        raise InputError(f"more data bytes follow than the {size} that the header declares", path=path, code="corrupt")
+    return out
+
+
+def read_some(stream: Readable, size: int, path: Path) -> bytes:
+    """``stream.read`` with every way in which a compressed stream breaks turned into a refusal."""
+    try:
+        return stream.read(size)
+    except EOFError as error:
+        raise InputError("truncated: the gzip stream ends early", path=path, code="truncated") from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        what = "CRC or length is wrong" if "check" in str(error).lower() else "is corrupt"
+        raise InputError(
+            f"the gzip stream's checksum or content is broken: {what}", path=path, code="truncated"
+        ) from error
+    except OSError as error:
+        raise from_os_error(error, path) from error
+
+
+def beside(header: Path, name: str) -> Path:
+    """The data file that a detached header names; it must lie in the header's folder or below it.
+
+    Raises:
+        IntegrityError: the name is absolute, has ``..``, or leaves the folder by a link.
+        InputError: there is no such file, or it is not a regular file.
+    """
+    parts = name.replace("\\", "/").split("/")
+    if not name or os.path.isabs(name) or "\x00" in name or ".." in parts or ":" in parts[0]:
+        raise IntegrityError("the header names a data file outside its own folder", path=header, code="manifest-path")
+    target = header.parent / name
+    home = os.path.realpath(header.parent)
+    if os.path.commonpath([home, os.path.realpath(target)]) != home:
+        raise IntegrityError(
+            "the header's data file is a link that leaves its folder", path=header, code="manifest-path"
+        )
+    if not target.exists():
+        raise InputError(f"the data file {name} is missing beside the header", path=header, code="missing")
+    return target

@@ -1,0 +1,170 @@
+"""What a file is, told by its first bytes; a suffix that says something else is a refusal."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+from medssl.errors import InputError
+from medssl.io.files import open_regular
+
+KINDS: dict[str, str] = {
+    "nifti": "NIfTI",
+    "nifti.gz": "gzip-compressed NIfTI",
+    "nifti-pair": "NIfTI header of a pair",
+    "nifti-pair.gz": "gzip-compressed NIfTI header of a pair",
+    "analyze": "Analyze 7.5",
+    "dicom": "DICOM",
+    "nrrd": "NRRD",
+    "metaimage": "MetaImage",
+    "npz": "zip archive (npz)",
+    "gzip": "gzip data of another kind",
+    "html": "an HTML page",
+    "lfs": "a Git LFS pointer, not the file itself",
+    "pickle": "a pickle",
+    "hdf5": "HDF5",
+    "image2d": "a 2D picture",
+    "pdf": "a PDF",
+    "text": "plain text",
+    "empty": "empty",
+    "unknown": "of no known format",
+}
+"""Kind → what it is called in messages."""
+
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    ".nii": ("nifti",),
+    ".nii.gz": ("nifti.gz",),
+    ".hdr": ("nifti-pair",),
+    ".hdr.gz": ("nifti-pair.gz",),
+    ".nrrd": ("nrrd",),
+    ".nhdr": ("nrrd",),
+    ".mha": ("metaimage",),
+    ".mhd": ("metaimage",),
+    ".npz": ("npz",),
+    ".dcm": ("dicom",),
+    ".dicom": ("dicom",),
+    ".ima": ("dicom",),
+}
+"""Suffix → the kinds it may hold."""
+
+READABLE = frozenset(kind for kinds in SUFFIXES.values() for kind in kinds)
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that tells the format, ``.nii.gz`` taken as one.
+
+    Example:
+        >>> suffix_of(Path("a.b/c.NII.gz")), suffix_of(Path("IM0001"))
+        ('.nii.gz', '')
+    """
+    name = path.name.lower()
+    for long in (".nii.gz", ".hdr.gz", ".img.gz"):
+        if name.endswith(long):
+            return long
+    return path.suffix.lower()
+
+
+def sniff(path: Path) -> str:
+    """The kind of a file by its content, after checking that the suffix does not say something else.
+
+    Returns:
+        A key of ``KINDS`` that can be read.
+
+    Raises:
+        InputError: ``format``, with what the content is and what the suffix says.
+    """
+    suffix = suffix_of(path)
+    kind = content_kind(path)
+    allowed = SUFFIXES.get(suffix)
+    if allowed is not None and kind not in allowed:
+        raise InputError(
+            f"the suffix says {KINDS[allowed[0]]}, the content is {KINDS[kind]}: not a {KINDS[allowed[0]]} file",
+            path=path,
+            code="truncated" if kind == "empty" else "format",
+            hint=_hint(kind),
+        )
+    if kind not in READABLE:
+        raise InputError(f"the content is {KINDS[kind]}, which is not a format read here", path=path, hint=_hint(kind))
+    return kind
+
+
+def content_kind(path: Path) -> str:
+    """The kind of a file by its first bytes alone."""
+    with open_regular(path) as stream:
+        head = stream.read(1024)
+    if head[:2] != b"\x1f\x8b":
+        return _kind(head)
+    inner = _kind(_unpacked(path))
+    return f"{inner}.gz" if f"{inner}.gz" in KINDS else "gzip"
+
+
+def _unpacked(path: Path) -> bytes:
+    """The first bytes inside a gzip file; so few that its checksum is not reached, which the reader judges."""
+    with open_regular(path) as stream:
+        packed = stream.read(1 << 16)
+    try:
+        return zlib.decompressobj(wbits=31).decompress(packed, 352)
+    except zlib.error:
+        return b""
+
+
+def _kind(head: bytes) -> str:
+    if not head:
+        return "empty"
+    if head[344:348] == b"n+1\0" or head[4:12] == b"n+2\0\r\n\x1a\n":
+        return "nifti"
+    if head[344:348] == b"ni1\0" or head[4:12] == b"ni2\0\r\n\x1a\n":
+        return "nifti-pair"
+    if head[128:132] == b"DICM" or _bare_dicom(head):
+        return "dicom"
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
+        return "analyze"
+    return _text_kind(head)
+
+
+_MAGIC = {
+    b"NRRD000": "nrrd",
+    b"PK\x03\x04": "npz",
+    b"version https://git-lfs": "lfs",
+    b"\x89HDF": "hdf5",
+    b"\x80\x02": "pickle",
+    b"\x80\x03": "pickle",
+    b"\x80\x04": "pickle",
+    b"\x80\x05": "pickle",
+    b"\x89PNG": "image2d",
+    b"\xff\xd8\xff": "image2d",
+    b"II*\0": "image2d",
+    b"MM\0*": "image2d",
+    b"%PDF": "pdf",
+}
+
+
+def _bare_dicom(head: bytes) -> bool:
+    """DICOM without preamble: the first element is of group 0002 or 0008, explicit or implicit."""
+    if head[:2] not in (b"\x02\0", b"\x08\0") or len(head) < 8:
+        return False
+    return head[4:6].isalpha() or int.from_bytes(head[4:8], "little") < 256
+
+
+def _text_kind(head: bytes) -> str:
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        return "html"
+    if start.startswith((b"objecttype", b"ndims", b"comment =", b"comment=")) and b"=" in start:
+        return "metaimage"
+    if b"\0" not in head and all(c >= 9 for c in head):
+        return "text"
+    return "unknown"
+
+
+def _hint(kind: str) -> str | None:
+    return {
+        "lfs": "fetch the file with git lfs pull",
+        "html": "the download gave an error page; fetch it again",
+        "nifti.gz": "rename it to end in .nii.gz",
+        "nifti": "rename it to end in .nii",
+        "analyze": "Analyze 7.5 does not say which side is left; convert it to NIfTI",
+    }.get(kind)

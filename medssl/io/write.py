@@ -1,0 +1,98 @@
+"""Writing a volume: exact geometry, no private text, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medssl.atomic import replacing
+from medssl.errors import InputError, UsageError
+from medssl.io.nifti_affine import is_sheared
+from medssl.io.sniff import suffix_of
+from medssl.volume import LPS_TO_RAS, Volume, spacing_of
+
+FORMATS = (".nii.gz", ".nii", ".mha", ".nrrd", ".npz")
+
+
+def write(volume: Volume, path: str | Path) -> None:
+    """Write a volume in the format that the suffix names.
+
+    NIfTI files get sform and qform with code 1 (a sheared volume only an sform: a qform cannot hold shear).
+    Flags are kept in ``.npz`` only.
+
+    Raises:
+        UsageError: the suffix is not one of ``FORMATS``, or the folder does not exist.
+        InputError: the voxels' dtype cannot be written.
+        ResourceError: the disk is full or read-only.
+    """
+    where = Path(path)
+    suffix = suffix_of(where)
+    if suffix not in FORMATS:
+        raise UsageError(f"expected a name that ends in one of {', '.join(FORMATS)}", path=where)
+    if not where.parent.is_dir():
+        raise UsageError(f"the folder {where.parent} does not exist", path=where)
+    data = _plain(volume.data, where)
+    with replacing(where) as temporary:
+        if suffix == ".npz":
+            _write_npz(volume, data, temporary)
+        elif suffix in (".nii", ".nii.gz"):
+            _write_nifti(volume, data, temporary)
+        else:
+            _write_itk(volume, data, temporary)
+
+
+def _plain(data: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Voxels in a dtype that every format has."""
+    if data.dtype.kind == "b":
+        return data.astype(np.uint8)
+    if data.dtype == np.float16:
+        return data.astype(np.float32)
+    if data.dtype.kind in "iu" and data.dtype.itemsize == 8:
+        low, high = int(data.min()), int(data.max())
+        fits = np.iinfo(np.int32).min <= low and high <= np.iinfo(np.int32).max
+        return data.astype(np.int32 if fits else np.float64)
+    if data.dtype.kind not in "iuf" or data.dtype.itemsize > 8:
+        raise InputError(f"voxels of {data.dtype} cannot be written", path=path, code="values")
+    return data
+
+
+def _write_npz(volume: Volume, data: NDArray[Any], path: Path) -> None:
+    spatial = data[0] if data.shape[0] == 1 else np.moveaxis(data, 0, 3)
+    flags = np.array(volume.flags, dtype=np.str_)
+    with open(path, "wb") as file:
+        np.savez_compressed(file, data=spatial, affine=volume.affine, flags=flags)
+
+
+def _write_nifti(volume: Volume, data: NDArray[Any], path: Path) -> None:
+    import nibabel
+
+    # channels are the fifth axis with the intent "vector", as ITK and ANTs have it
+    spatial = data[0] if data.shape[0] == 1 else np.moveaxis(data, 0, 3)[:, :, :, None]
+    image = nibabel.Nifti1Image(spatial, volume.affine)
+    image.header.set_xyzt_units("mm")
+    if data.shape[0] > 1:
+        image.header.set_intent("vector")
+    image.set_sform(volume.affine, code=1)
+    if is_sheared(volume.affine):
+        image.set_qform(None, code=0)
+        image.header["pixdim"][1:4] = spacing_of(volume.affine)
+    else:
+        image.set_qform(volume.affine, code=1)
+    nibabel.save(image, path)
+
+
+def _write_itk(volume: Volume, data: NDArray[Any], path: Path) -> None:
+    import SimpleITK as sitk  # noqa: N813
+
+    # SimpleITK's arrays run k, j, i(, c); this is where that order ends
+    array = np.ascontiguousarray(data[0].T if data.shape[0] == 1 else data.transpose(3, 2, 1, 0))
+    image = sitk.GetImageFromArray(array, isVector=data.shape[0] > 1)
+    lps = LPS_TO_RAS @ volume.affine
+    spacing = spacing_of(lps)
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetSpacing(spacing)
+    image.SetDirection((lps[:3, :3] / np.asarray(spacing)).ravel().tolist())
+    sitk.WriteImage(image, str(path), useCompression=True)
