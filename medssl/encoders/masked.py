@@ -40,7 +40,7 @@ def erased(module: nn.Module, hidden: Tensor) -> Iterator[Sites]:
         The sites, for those who call parts of the network themselves (``sites.erase(x)`` first) or pool its maps.
 
     Raises:
-        UsageError: a sample has nothing visible, or cells divide the input or a map not at all.
+        UsageError: a sample has nothing visible, or the input or a map cannot be divided into cells.
 
     Example:
         >>> net = nn.Conv3d(1, 1, 3, padding=1)

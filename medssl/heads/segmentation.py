@@ -1,0 +1,73 @@
+"""Segmentation: a U-Net decoder on an encoder's pyramid, with Dice and cross entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from medssl.encoders.contract import Features
+from medssl.errors import InputError, RecipeError
+from medssl.heads.unet_decoder import UNetDecoder
+
+
+class SegmentationHead(nn.Module):
+    """Logits of classes for each voxel; class 0 is background.
+
+    Args:
+        channels: of the encoder's levels, finest first.
+        strides: of the encoder's levels, finest first.
+        in_channels: channels of the image.
+        classes: how many, background included.
+        width: channels of the decoder at full resolution.
+
+    Raises:
+        RecipeError: a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        strides: Sequence[tuple[int, ...]],
+        in_channels: int,
+        classes: int,
+        width: int = 32,
+    ) -> None:
+        super().__init__()
+        from monai.losses import DiceCELoss
+
+        if classes < 2:
+            raise RecipeError(f"must be 2 or more (background included), got {classes}", path="classes")
+        self.classes = classes
+        self.decoder = UNetDecoder(channels, strides, in_channels, classes, width)
+        self.dice_and_cross_entropy = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
+
+    def forward(self, features: Features, image: Tensor) -> Tensor:
+        """Logits ``(N, classes, i, j, k)``."""
+        out: Tensor = self.decoder(features, image)
+        return out
+
+    def loss(self, logits: Tensor, label: Tensor, valid: Tensor | None = None) -> Tensor:
+        """One minus the mean foreground Dice, plus cross entropy, of each sample over its voxels that count.
+
+        Args:
+            logits: ``(N, classes, i, j, k)``.
+            label: ``(N, 1, i, j, k)`` int64; -1 is left out.
+            valid: ``(N, 1, i, j, k)`` bool; False is left out.
+
+        Returns:
+            The mean over samples; 0 (with a gradient) where no voxel counts.
+
+        Raises:
+            InputError: a label is not among the classes.
+        """
+        counts = label >= 0 if valid is None else (label >= 0) & valid
+        if int(label.max()) >= self.classes:
+            raise InputError(f"labels must be below {self.classes}, got {int(label.max())}", code="label")
+        losses = []
+        for sample, target, kept in zip(logits.float(), label, counts, strict=True):
+            # voxels that count, as one row: what is left out enters neither term
+            if kept.any():
+                losses.append(self.dice_and_cross_entropy(sample[:, kept[0]][None], target[kept][None, None]))
+        return torch.stack(losses).mean() if losses else logits.sum() * 0
