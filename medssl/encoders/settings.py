@@ -17,28 +17,28 @@ def positive(name: str, value: float) -> None:
         >>> positive("width", 0)
         Traceback (most recent call last):
         ...
-        medssl.errors.RecipeError: width: must be above 0, got 0 [recipe-value]
+        medssl.errors.RecipeError: width must be above 0, got 0 [recipe-value]
     """
     if isinstance(value, bool) or not value > 0:
-        raise RecipeError(f"must be above 0, got {value!r}", path=name)
+        raise RecipeError(f"{name} must be above 0, got {value!r}")
 
 
 def one_of(name: str, value: Choice, choices: Sequence[Choice]) -> None:
     """Refuse a value that is not among ``choices``."""
     if value not in choices:
-        raise RecipeError(f"must be one of {', '.join(map(str, choices))}, got {value!r}", path=name)
+        raise RecipeError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
 
 
 def share(name: str, value: float) -> None:
     """Refuse a number outside [0, 1)."""
     if not 0 <= value < 1:
-        raise RecipeError(f"must be in [0, 1), got {value!r}", path=name)
+        raise RecipeError(f"{name} must be in [0, 1), got {value!r}")
 
 
 def lengths(name: str, values: Sequence[object], count: int) -> None:
     """Refuse a sequence that has not ``count`` entries."""
     if len(values) != count:
-        raise RecipeError(f"must have {count} entries, got {len(values)}: {tuple(values)}", path=name)
+        raise RecipeError(f"{name} must have {count} entries, got {len(values)}: {tuple(values)}")
 
 
 def per_axis(name: str, value: int | Sequence[int], dims: int) -> tuple[int, ...]:
@@ -60,4 +60,4 @@ def per_axis(name: str, value: int | Sequence[int], dims: int) -> tuple[int, ...
 def dimensions(dims: int) -> None:
     """Refuse anything but two or three dimensions."""
     if dims not in (2, 3):
-        raise RecipeError(f"must be 2 or 3, got {dims!r}", path="dims", code="encoder")
+        raise RecipeError(f"dims must be 2 or 3, got {dims!r}", code="encoder")

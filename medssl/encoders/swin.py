@@ -67,7 +67,7 @@ class Swin(Encoder):
                 positive(name, value)
         for level, count in enumerate(heads):
             if (width * 2**level) % count:
-                raise RecipeError(f"must divide the stage's width {width * 2**level}, got {count}", path="heads")
+                raise RecipeError(f"heads must divide the stage's width {width * 2**level}, got {count}")
         self.in_channels, self.dims, self.use_v2 = in_channels, dims, use_v2
         self.transformer = SwinTransformer(
             in_chans=in_channels,

@@ -57,9 +57,9 @@ class ViT(Encoder):
             positive(name, value)
         dimensions(dims)
         if width % heads:
-            raise RecipeError(f"must divide the width {width}, got {heads}", path="heads")
+            raise RecipeError(f"heads must divide the width {width}, got {heads}")
         if width < 2 * dims:
-            raise RecipeError(f"must be {2 * dims} or more to hold positions, got {width}", path="width")
+            raise RecipeError(f"width must be {2 * dims} or more to hold positions, got {width}")
         self.patch = per_axis("patch", patch, dims)
         self.in_channels, self.dims, self.width = in_channels, dims, width
         self.channels, self.strides = (width,), (self.patch,)

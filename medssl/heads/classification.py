@@ -27,7 +27,7 @@ class ClassificationHead(nn.Module):
         positive("width", width)
         share("dropout", dropout)
         if classes < 2:
-            raise RecipeError(f"must be 2 or more, got {classes}", path="classes")
+            raise RecipeError(f"classes must be 2 or more, got {classes}")
         self.classes = classes
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(width, classes)

@@ -38,7 +38,7 @@ class SegmentationHead(nn.Module):
         from monai.losses import DiceCELoss
 
         if classes < 2:
-            raise RecipeError(f"must be 2 or more (background included), got {classes}", path="classes")
+            raise RecipeError(f"classes must be 2 or more (background included), got {classes}")
         self.classes = classes
         self.decoder = UNetDecoder(channels, strides, in_channels, classes, width)
         self.dice_and_cross_entropy = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)

@@ -45,7 +45,7 @@ class TokenDecoder(nn.Module):
         for name, value in {**numbers, "mlp_ratio": mlp_ratio}.items():
             positive(name, value)
         if width % heads:
-            raise RecipeError(f"must divide the width {width}, got {heads}", path="heads")
+            raise RecipeError(f"heads must divide the width {width}, got {heads}")
         self.width = width
         self.embed = nn.Linear(inputs, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from medssl.encoders import ENCODERS
 from medssl.encoders.build import build_encoder
 from medssl.encoders.contract import Encoder, Features
 from medssl.errors import MedsslError, RecipeError, UsageError
+from medssl.recipe import From, choose
 from tests.encoders.tiny import TINY, UNUSED
 
 NAMES = sorted(ENCODERS)
@@ -155,9 +157,9 @@ def test_odd_inputs_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_out_of_range_are_refused(name: str) -> None:
-    with pytest.raises(RecipeError, match=r"in_channels: must be above 0, got 0 \[recipe-value\]"):
+    with pytest.raises(RecipeError, match=r"in_channels must be above 0, got 0 \[recipe-value\]"):
         build_encoder(name, 0, **TINY[name])
-    with pytest.raises(RecipeError, match=r"dims: must be 2 or 3, got 4 \[encoder\]"):
+    with pytest.raises(RecipeError, match=r"dims must be 2 or 3, got 4 \[encoder\]"):
         build_encoder(name, 1, **{**TINY[name], "dims": 4})
 
 
@@ -186,17 +188,28 @@ def test_any_crop_size_works(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "match"),
     [
-        ("resnet", {"depth": 12}, r"depth: must be one of 10, 18, 34, 50, got 12"),
-        ("resnet", {"norm": "layer"}, r"norm: must be one of batch, instance, group"),
+        ("resnet", {"depth": 12}, r"depth must be one of 10, 18, 34, 50, got 12"),
+        ("resnet", {"norm": "layer"}, r"norm must be one of batch, instance, group"),
         ("resnet", {"widht": 8}, r"encoder.widht: resnet has no such setting \[recipe-key\] \(did you mean width\?\)"),
-        ("resenc", {"blocks": (1, 1)}, r"blocks: must have 6 entries, got 2"),
-        ("vit", {"width": 50, "heads": 3}, r"heads: must divide the width 50, got 3"),
-        ("vit", {"patch": (8, 8)}, r"patch: must have 3 entries"),
-        ("swin", {"heads": (5, 6, 12, 24)}, r"heads: must divide the stage's width 48, got 5"),
-        ("swin", {"depths": (2, 2)}, r"depths: must have 4 entries"),
+        ("resenc", {"blocks": (1, 1)}, r"blocks must have 6 entries, got 2"),
+        ("vit", {"width": 50, "heads": 3}, r"heads must divide the width 50, got 3"),
+        ("vit", {"patch": (8, 8)}, r"patch must have 3 entries"),
+        ("swin", {"heads": (5, 6, 12, 24)}, r"heads must divide the stage's width 48, got 5"),
+        ("swin", {"depths": (2, 2)}, r"depths must have 4 entries"),
         ("resnett", {}, r"encoder.name: must be one of .* got 'resnett' \[recipe-name\] \(did you mean resnet\?\)"),
     ],
 )
 def test_wrong_settings_say_what_was_expected(name: str, settings: dict[str, object], match: str) -> None:
     with pytest.raises(MedsslError, match=match):
         build_encoder(name, 1, **settings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_can_say_every_setting(name: str) -> None:
+    """Lists of a recipe arrive as the tuples that the signature names; wrong types are refused by name."""
+    marker = From(ENCODERS, "medssl.encoders.contract:Encoder", ("in_channels",))
+    plain = json.loads(json.dumps({"name": name, **TINY[name]}))
+    chosen = choose(marker, plain, "recipe.yaml", "encoder")
+    assert chosen.build(in_channels=1).width == tiny(name).width
+    with pytest.raises(RecipeError, match=r"encoder.dims"):
+        choose(marker, {**plain, "dims": "three"}, "recipe.yaml", "encoder")

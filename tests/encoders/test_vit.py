@@ -72,5 +72,5 @@ def test_what_does_not_fit_is_refused() -> None:
         vit()(torch.zeros(1, 1, 16, 12, 16))
     with pytest.raises(UsageError, match="a cell is a whole number of patches"):
         vit()(torch.zeros(2, 1, 16, 16, 16), torch.zeros(2, 4, 4, 4, dtype=torch.bool))
-    with pytest.raises(RecipeError, match="width: must be 6 or more to hold positions, got 4"):
+    with pytest.raises(RecipeError, match="width must be 6 or more to hold positions, got 4"):
         ViT(width=4, heads=1)

@@ -33,5 +33,5 @@ def test_what_does_not_fit_is_refused() -> None:
     for wrong in ([3, 0], [0.5, 1.0], [-2, 0]):
         with pytest.raises(InputError, match=r"labels must be whole numbers from -1 to 2"):
             head.loss(torch.zeros(2, 3), torch.tensor(wrong))
-    with pytest.raises(RecipeError, match=r"dropout: must be in \[0, 1\), got 1.0"):
+    with pytest.raises(RecipeError, match=r"dropout must be in \[0, 1\), got 1.0"):
         ClassificationHead(6, 3, dropout=1.0)

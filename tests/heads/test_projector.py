@@ -44,7 +44,7 @@ def test_a_single_row_is_refused_in_training_only() -> None:
 def test_wrong_lengths_and_settings_are_refused() -> None:
     with pytest.raises(UsageError, match=r"vectors of length 6, got \(2, 5\)"):
         Projector(6)(torch.zeros(2, 5))
-    with pytest.raises(RecipeError, match="norm: must be one of batch, layer, none, got 'group'"):
+    with pytest.raises(RecipeError, match="norm must be one of batch, layer, none, got 'group'"):
         Projector(6, norm="group")  # type: ignore[arg-type]
-    with pytest.raises(RecipeError, match="layers: must be above 0, got 0"):
+    with pytest.raises(RecipeError, match="layers must be above 0, got 0"):
         Projector(6, layers=0)

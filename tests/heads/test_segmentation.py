@@ -83,5 +83,5 @@ def test_it_learns_one_batch() -> None:
 def test_wrong_labels_and_settings_are_refused() -> None:
     with pytest.raises(InputError, match=r"labels must be below 3, got 7 \[label\]"):
         head().loss(torch.zeros(1, 3, 2, 2, 2), torch.full((1, 1, 2, 2, 2), 7))
-    with pytest.raises(RecipeError, match="classes: must be 2 or more"):
+    with pytest.raises(RecipeError, match="classes must be 2 or more"):
         head(1)

@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_refused() -> None:
     hidden = hidden_cells(2, 4, 20)
     with pytest.raises(UsageError, match="instance norm needs more than one site"):
         decoder(single(torch.randn(2, 1, 32, 32, 32), hidden), hidden, (32, 32, 32))
-    with pytest.raises(RecipeError, match="norm: must be one of batch, instance, none"):
+    with pytest.raises(RecipeError, match="norm must be one of batch, instance, none"):
         SparkDecoder([4], [(2, 2, 2)], norm="group")  # type: ignore[arg-type]
     encoder = build_encoder("resenc", 1, **TINY["resenc"])
     decoder = SparkDecoder(encoder.channels[:-1], encoder.strides[:-1], width=8)

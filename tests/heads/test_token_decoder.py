@@ -65,5 +65,5 @@ def test_what_does_not_fit_is_refused() -> None:
     decoder = TokenDecoder(48, (8, 8, 8), width=24, depth=1, heads=2)
     with pytest.raises(UsageError, match="expected tokens of length 48"):
         decoder(encoder(torch.zeros(1, 1, 8, 8, 8)).tokens)
-    with pytest.raises(RecipeError, match="heads: must divide the width 24, got 5"):
+    with pytest.raises(RecipeError, match="heads must divide the width 24, got 5"):
         TokenDecoder(48, (8, 8, 8), width=24, heads=5)

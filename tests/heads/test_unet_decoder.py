@@ -69,7 +69,7 @@ def test_steps_are_small_factors() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match=r"cannot go from stride \(3, 3, 3\) to \(2, 2, 2\)"):
         UNetDecoder([2, 4], [(2, 2, 2), (3, 3, 3)], 1, 2)
-    with pytest.raises(RecipeError, match="levels: must be above 0"):
+    with pytest.raises(RecipeError, match="levels must be above 0"):
         UNetDecoder([], [], 1, 2)
     with pytest.raises(UsageError, match=r"levels of \(4,\) channels got \(\) .*drops hidden tokens"):
         UNetDecoder([4], [(4, 4, 4)], 1, 2)(Features([], torch.zeros(1, 4)), torch.zeros(1, 1, 8, 8, 8))
