@@ -35,3 +35,18 @@ def unit(vectors: Tensor) -> Tensor:
     """Rows of length one, in float32 (float64 stays as it is); a zero row stays zero."""
     exact = vectors if vectors.dtype == torch.float64 else vectors.float()
     return functional.normalize(exact, dim=-1, eps=EPS)
+
+
+def spread(vectors: Tensor) -> Tensor:
+    """How far unit vectors differ: their standard deviation times √d, 0 when collapsed and about 1 when even.
+
+    Args:
+        vectors: ``(n, d)``.
+
+    Example:
+        >>> float(spread(torch.ones(5, 3)))
+        0.0
+    """
+    rows = unit(vectors)
+    out: Tensor = rows.std(dim=0, correction=0).mean() * float(rows.shape[1]) ** 0.5
+    return out

@@ -1,0 +1,92 @@
+"""SimCLR: two augmented crops of a scan attract each other, crops of other patients repel.
+
+Chen et al., ICML 2020, arXiv 2002.05709; decoupled (``coupled=False``) it is DCL, Yeh et al., arXiv 2110.06848,
+which learns better from the small batches that volumes allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from medssl.encoders.contract import Encoder
+from medssl.errors import UsageError
+from medssl.heads.projector import Projector
+from medssl.methods.contract import Context, Method, Vectors, ViewSettings
+from medssl.methods.roles import random_crops
+from medssl.objectives.contrastive import contrast
+from medssl.objectives.cosine import cosine, spread
+from medssl.pairing.relation import members_of, same_sample
+from medssl.views.view import Batch, Role
+
+
+class SimCLR(Method):
+    """NT-Xent, or DCL, over the vectors of all processes.
+
+    Args:
+        encoder: whose pooled vector is projected.
+        temperature: what similarities are divided by.
+        hidden: width between the projector's two layers.
+        outputs: length of the vectors that are compared.
+        norm: the projector's norm. ``batch`` is the paper's; ``layer`` does not let a small batch tell pairs apart.
+        coupled: whether the positive stands in the denominator too (False: DCL).
+        same_patient_negatives: whether other scans of a patient repel each other, too.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        temperature: Annotated[float, Field(gt=0)] = 0.1,
+        hidden: Annotated[int, Field(ge=1)] = 2048,
+        outputs: Annotated[int, Field(ge=1)] = 128,
+        norm: Literal["batch", "layer", "none"] = "layer",
+        coupled: bool = True,
+        same_patient_negatives: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = Projector(encoder.width, hidden, outputs, norm=norm)
+        self.temperature = temperature
+        self.coupled = coupled
+        self.same_patient_negatives = same_patient_negatives
+
+    def views(self, settings: ViewSettings) -> Mapping[str, Role]:
+        """Two crops of each scan."""
+        return {"view": random_crops(settings, count=2)}
+
+    def encode(self, batch: Batch, ctx: Context) -> Vectors:
+        """``view``: a vector for every crop."""
+        return {"view": self.projector(self.encoder(batch["view"].image).pooled)}
+
+    def loss(self, vectors: Vectors, batch: Batch, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
+        """The contrast over the rows of all processes.
+
+        Raises:
+            UsageError: no row has both a positive and a negative, so that nothing could be learned.
+        """
+        z = ctx.gather(vectors["view"])
+        who = members_of(batch, "view", ctx.gather)
+        relation = same_sample(who, same_patient_negatives=self.same_patient_negatives)
+        similarity = cosine(z, z)
+        loss, log = contrast(similarity / self.temperature, relation.positive, relation.negative, coupled=self.coupled)
+        if int(log.rows) == 0:
+            raise UsageError(
+                f"no positive beside a negative among {len(who)} views: two views a scan and two patients are needed",
+                code="batch",
+                hint="use a batch of 2 or more patients with known patient_id",
+            )
+        return loss, {
+            "similarity_positive": log.positive * self.temperature,
+            "similarity_negative": log.negative * self.temperature,
+            "dropped_without_positive": log.without_positive,
+            "dropped_without_negative": log.without_negative,
+            "embedding_std": spread(z.detach()),
+        }
+
+    def exported(self) -> dict[str, nn.Module]:
+        """Encoder and projector."""
+        return {"encoder": self.encoder, "projector": self.projector}

@@ -1,0 +1,35 @@
+"""From what a recipe says about views to the roles that most methods ask for."""
+
+from __future__ import annotations
+
+from medssl.views.augment import choose
+from medssl.views.crops import RandomCrop
+from medssl.views.settings import ViewSettings
+from medssl.views.view import Augmentation, MaskPolicy, Role, Spatial
+
+
+def random_crops(settings: ViewSettings, count: int = 1, masks: MaskPolicy | None = None) -> Role:
+    """Crops anywhere in the body, with the geometry and the changes of value that the recipe names.
+
+    Args:
+        settings: what the recipe says.
+        count: crops a scan.
+        masks: which cells are hidden, or None.
+    """
+    # the crop zooms, and not the geometry on top of it, so that the view's box is what it covers
+    crop = RandomCrop(settings.crop, scale=settings.scale)
+    return Role(crop, count, spatial=turns(settings), augment=augmentations(settings), masks=masks)
+
+
+def turns(settings: ViewSettings) -> Spatial:
+    """Flips and rotations without the zoom."""
+    return Spatial(flip=settings.flip, rotate_deg=settings.rotate_deg)
+
+
+def augmentations(settings: ViewSettings) -> tuple[Augmentation, ...]:
+    """The changes of value that the recipe names, in its order.
+
+    Raises:
+        RecipeError: a name or a setting is unknown.
+    """
+    return choose.augmentations(settings.augment)
