@@ -20,16 +20,12 @@ class Hardware:
         nodes: machines.
         strategy: a strategy of the Lightning Trainer; auto is one process, or DDP where there are several.
         precision: auto is bf16-mixed or 16-mixed on an accelerator and 32-true on a CPU.
-        workers: loading processes a training process; auto is 0 to 4, as there are cores.
-        threads: CPU threads of the arithmetic; auto is what torch takes, at most one for each usable core.
     """
 
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     nodes: Annotated[int, Field(ge=1)] = 1
     strategy: str = "auto"
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = "auto"
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
 
     def trainer_settings(self) -> dict[str, Any]:
         """Keyword arguments of the Lightning Trainer."""
@@ -60,15 +56,11 @@ class Hardware:
             return "32-true"
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
-    def worker_count(self) -> int:
-        """Loading processes: one core is left for the arithmetic."""
-        return min(4, max(0, usable_cores() - 1)) if self.workers == "auto" else self.workers
 
-    def set_threads(self) -> None:
-        """Tell torch how many threads to use; without a number, never more than the usable cores."""
-        wanted = min(torch.get_num_threads(), usable_cores()) if self.threads == "auto" else self.threads
-        if wanted != torch.get_num_threads():
-            torch.set_num_threads(wanted)
+def set_threads() -> None:
+    """No more threads than usable cores. Loading processes do not count: sums must not depend on them."""
+    if torch.get_num_threads() > usable_cores():
+        torch.set_num_threads(usable_cores())
 
 
 def usable_cores() -> int:

@@ -14,8 +14,9 @@ from medssl.loading.plan import Survey
 from medssl.methods.contract import Method
 from medssl.training.checkpoint import plain_state
 
-FREE = ("out", "hardware.workers", "hardware.threads", "keep")
-"""Keys of a recipe that change nothing in the numbers: a run may go on with others."""
+FREE = ("out", "data.workers", "data.store", "data.manifest", "data.root", "keep")
+"""Keys of a recipe that change nothing in the numbers: a run may go on with others. (The data's digest stands beside
+the recipe.)"""
 
 
 @dataclass

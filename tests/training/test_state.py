@@ -12,6 +12,6 @@ def test_differences_are_named_by_key() -> None:
 
 
 def test_workers_and_saving_may_change() -> None:
-    before = {"recipe": {"hardware": {"workers": 0, "precision": "auto"}, "keep": {"checkpoint_every": 5}}}
-    now = {"recipe": {"hardware": {"workers": 4, "precision": "auto"}, "keep": {"checkpoint_every": 9}}}
+    before = {"recipe": {"data": {"workers": 0, "split": "train"}, "keep": {"checkpoint_every": 5}}}
+    now = {"recipe": {"data": {"workers": 4, "split": "train"}, "keep": {"checkpoint_every": 9}}}
     assert differences(before, now) == []

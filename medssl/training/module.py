@@ -1,0 +1,162 @@
+"""The one Lightning module: a method, a stage and a context, one optimizer step a batch.
+
+Optimization is manual, so that a step whose numbers are not finite can be left out on every process alike, and so
+that EMA copies and queues have moved before the step ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from medssl import draws
+from medssl.errors import MedsslError
+from medssl.loading.plan import Stage
+from medssl.methods.contract import Context, Method
+from medssl.training.optimizers import Optim, make_optimizer, rate, set_rate
+from medssl.views.view import Batch
+
+PATIENCE = 10
+"""Steps in a row that may be skipped before the run stops."""
+
+Report = Callable[[int, dict[str, float]], None]
+"""Called after every step with the step and its numbers."""
+
+
+@dataclass
+class Tally:
+    """What a run counts, beside its steps.
+
+    Args:
+        skipped: steps that were left out because a loss or gradient was not finite.
+        in_row: how many of them stand directly before this step.
+    """
+
+    skipped: int = 0
+    in_row: int = 0
+
+
+class Training(pl.LightningModule):  # type: ignore[misc]
+    """One stage of training.
+
+    Args:
+        method: what is trained.
+        stage: which of its stages.
+        first: the run's step at which the stage starts.
+        optim: how it is optimized.
+        ctx: what the method may know; its step and generator are set anew each step.
+        seed: the run's seed.
+        report: told about every step.
+    """
+
+    def __init__(
+        self, method: Method, stage: Stage, first: int, optim: Optim, ctx: Context, seed: int, report: Report
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.method = method
+        self.stage, self.first, self.optim, self.ctx, self.seed, self.report = stage, first, optim, ctx, seed, report
+        self.tally = Tally()
+        self.stopped = False
+        # the same share of every stage is warm-up
+        self.warmup = round(optim.warmup_steps * stage.steps / max(1, ctx.total_steps))
+
+    def configure_optimizers(self) -> Optimizer:
+        """A fresh optimizer for the stage."""
+        return make_optimizer(self.optim, self.method.param_groups())
+
+    def on_train_start(self) -> None:
+        """Gather across processes where there are several."""
+        from medssl.training.gather import gather
+
+        self.ctx.gather = gather
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
+        """Leave the stage when a signal has come (Lightning ends an epoch at -1)."""
+        return -1 if self.stopped else None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Encode, loss, backward, optimizer step, and what follows it."""
+        self._enter(batch.step)
+        optimizer = self._optimizer()
+        lr = self.optim.lr * rate(batch.step - self.first, self.stage.steps, self.warmup)
+        set_rate(optimizer, lr)
+        optimizer.zero_grad(set_to_none=True)
+        vectors = self.method.encode(batch, self.ctx)
+        loss, logs = self.method.loss(vectors, batch, self.ctx)
+        self.manual_backward(loss)
+        numbers, moved = self._step(optimizer, loss, logs)
+        if moved:
+            self.tally.in_row = 0
+            # it sees the steps done, this one with them
+            self.ctx.step = batch.step + 1
+            with torch.no_grad():
+                self.method.after_step(self.ctx)
+        else:
+            self._skip(batch)
+        self.report(batch.step, {**numbers, "lr": lr})
+
+    def _enter(self, step: int) -> None:
+        """Set everything random by the step alone, so that a run that goes on draws the same."""
+        torch.manual_seed(draws.torch_seed(self.seed, draws.STEP, step, 2 * self.global_rank))
+        self.ctx.generator.manual_seed(draws.torch_seed(self.seed, draws.STEP, step, 2 * self.global_rank + 1))
+        self.ctx.step = step
+        self.ctx.stage = self.stage.name
+
+    def _optimizer(self) -> Optimizer:
+        found = self.optimizers(use_pl_optimizer=False)
+        if not isinstance(found, Optimizer):
+            raise MedsslError(f"expected one optimizer, got {type(found).__name__}")
+        return found
+
+    def _step(self, optimizer: Optimizer, loss: Tensor, logs: dict[str, Tensor]) -> tuple[dict[str, float], bool]:
+        """Move the weights if loss and gradient are finite; the numbers of the step, and whether they moved."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.clip_grad_norm_(weights, self.optim.clip or math.inf)
+        values = _floats({"loss": loss, "grad_norm": norm, **logs})
+        finite = math.isfinite(values["loss"]) and (math.isfinite(values["grad_norm"]) or scaler is not None)
+        # a batch that is not finite on one process is left out on all
+        finite = bool(self.trainer.strategy.reduce_boolean_decision(finite, all=True))
+        if scaler is not None:
+            # the scaler itself leaves a step with overflowing gradients out and lowers its scale
+            if finite:
+                scaler.step(optimizer)
+            scaler.update()
+        elif finite:
+            optimizer.step()
+        return values, finite
+
+    def _skip(self, batch: Batch) -> None:
+        self.tally.skipped += 1
+        self.tally.in_row += 1
+        if self.tally.in_row > PATIENCE:
+            records = sorted({int(n) for views in batch.roles.values() for n in views.ids.get("record", ())})
+            raise MedsslError(
+                f"the loss or its gradient was not finite in {self.tally.in_row} steps in a row, last at step"
+                f" {batch.step} with records {records}",
+                code="diverged",
+                hint="lower optim.lr, set optim.clip, or check the scans",
+            )
+
+
+def _floats(values: dict[str, Tensor]) -> dict[str, float]:
+    """Scalars as floats with one transfer from the device."""
+    stacked = torch.stack(
+        [torch.as_tensor(v).detach().double().reshape(()).to(_device(values)) for v in values.values()]
+    )
+    return dict(zip(values, stacked.cpu().tolist(), strict=True))
+
+
+def _device(values: dict[str, Any]) -> torch.device:
+    found: torch.device = values["loss"].device
+    return found
