@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from medssl.atomic import write_text
 from medssl.errors import InputError, from_os_error
 from medssl.plain_yaml import parse_yaml
 
@@ -59,6 +60,12 @@ def parse_classes(data: Any, where: Path) -> dict[int, str]:
             raise _bad(f"the class {key} has no whole number", where)
         out[int(pair[0])] = str(pair[1])
     return dict(sorted(out.items()))
+
+
+def write_classes(path: Path, classes: dict[int, str]) -> None:
+    """Write the smallest card: its classes."""
+    lines = [f"  {value}: {json.dumps(name, ensure_ascii=False)}" for value, name in classes.items()]
+    write_text(path, "\n".join(["classes:", *lines]) + "\n")
 
 
 def _bad(reason: str, path: Path) -> InputError:

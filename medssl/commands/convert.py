@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ def convert(
     series: int | str | None = None,
     volume: int | None = None,
     prefer: str | None = None,
-    nan: float | None = None,
+    nan: float | str | None = None,
     allow_gaps: bool = False,
 ) -> dict[str, Any]:
     """Read one scan and write it as ``.nii.gz``, ``.nii``, ``.mha``, ``.nrrd`` or ``.npz``.
@@ -24,7 +25,7 @@ def convert(
         series: which one of a DICOM folder with several.
         volume: which one of a 4D file, from 0.
         prefer: ``sform`` or ``qform``, where the two disagree.
-        nan: put in the place of NaN and infinity.
+        nan: put in the place of NaN and infinity: a number, or ``fill=V``.
         allow_gaps: resample over missing DICOM slices.
 
     Returns:
@@ -36,8 +37,8 @@ def convert(
     from medssl.io.read import read
     from medssl.io.write import write
 
-    read_options = {"series": series, "volume": volume, "prefer": prefer, "nan_fill": nan, "allow_gaps": allow_gaps}
-    scan = read(src, **read_options)  # type: ignore[arg-type]
+    fill = _fill(nan)
+    scan = read(src, series=series, volume=volume, prefer=prefer, nan_fill=fill, allow_gaps=allow_gaps)
     write(scan, dst)
     return {
         "source": str(src),
@@ -50,3 +51,17 @@ def convert(
         "modality": scan.tags.get("modality", ""),
         "flags": list(scan.flags),
     }
+
+
+def _fill(nan: float | str | None) -> float | None:
+    from medssl.errors import UsageError
+
+    if nan is None:
+        return None
+    try:
+        value = float(nan.removeprefix("fill=") if isinstance(nan, str) else nan)
+    except ValueError as error:
+        raise UsageError(f"expected fill=V with a number, got {nan}", path="--nan") from error
+    if not math.isfinite(value):
+        raise UsageError(f"the value in the place of NaN must be finite, got {nan}", path="--nan")
+    return value

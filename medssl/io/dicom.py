@@ -54,9 +54,9 @@ class Series:
         return Volume(data, planes.affine, planes.flags, {"modality": modality} if modality else {})
 
 
-def list_series(path: Path) -> list[Series]:
-    """Every volume of a folder or file, from headers alone."""
-    groups = split(find_frames(path).frames)
+def list_series(path: Path, below: bool = True) -> list[Series]:
+    """Every volume of a folder (its subfolders too, unless ``below`` is false) or file, from headers alone."""
+    groups = split(find_frames(path, below).frames)
     return [Series(number, tuple(group), path) for number, group in enumerate(groups, 1)]
 
 

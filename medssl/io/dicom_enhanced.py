@@ -54,8 +54,8 @@ def _frame(dataset: Any, shared: Any, group: Any, index: int, path: Path) -> Fra
         hard.append(text(item, "FrameType") if item is not None else "")
     content = macro("FrameContentSequence")
     soft = [text(dataset, keyword) for keyword in SOFT]
-    for keyword in ("TemporalPositionIndex", "FrameAcquisitionNumber", "DimensionIndexValues"):
-        soft.append(text(content, keyword) if content is not None and keyword != "DimensionIndexValues" else "")
+    for keyword in ("TemporalPositionIndex", "FrameAcquisitionNumber"):
+        soft.append(text(content, keyword) if content is not None else "")
     trigger = macro("CardiacSynchronizationSequence")
     soft.append(text(trigger, "NominalCardiacTriggerDelayTime") if trigger is not None else "")
     return Frame(
@@ -70,4 +70,5 @@ def _frame(dataset: Any, shared: Any, group: Any, index: int, path: Path) -> Fra
         tuple(soft),
         modality_of(dataset),
         text(dataset, "PhotometricInterpretation") == "MONOCHROME1",
+        text(dataset, "StudyInstanceUID"),
     )

@@ -92,22 +92,33 @@ _HEADER_TAGS = [
 ]
 
 
-def dicom_files(folder: Path) -> Iterator[Path]:
+def dicom_files(folder: Path, below: bool = True) -> Iterator[Path]:
     """Files that could be slices, in a stable order; what systems and people leave about is passed over."""
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
         raise from_os_error(error, folder) from error
     for entry in entries:
-        name = entry.name.lower()
         # links to folders are not followed: they may form a loop
         if entry.is_dir():
-            if not entry.is_symlink() and not name.startswith(".") and name != "__macosx":
+            name = entry.name.lower()
+            if below and not entry.is_symlink() and not name.startswith(".") and name != "__macosx":
                 yield from dicom_files(entry)
-        elif not (
-            name.startswith(".") or name in _JUNK or name.endswith("~") or entry.suffix.lower() in _OTHER_SUFFIXES
-        ):
+        elif looks_like_a_slice(entry):
             yield entry
+
+
+def looks_like_a_slice(path: Path) -> bool:
+    """Whether a file of this name could be a DICOM slice.
+
+    Example:
+        >>> [looks_like_a_slice(Path(name)) for name in ("IM0001", "a.dcm", "._a.dcm", "Thumbs.db", "notes.txt")]
+        [True, True, False, False, False]
+    """
+    name = path.name.lower()
+    if path.is_dir() or name.startswith(".") or name.endswith("~"):
+        return False
+    return name not in _JUNK and path.suffix.lower() not in _OTHER_SUFFIXES
 
 
 def read_header(path: Path) -> Any:

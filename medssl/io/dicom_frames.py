@@ -44,7 +44,7 @@ class Frame:
         soft: values that separate volumes where positions coincide.
         modality: CT, MR, PT, …
         inverted: MONOCHROME1 (stored values are kept).
-        patient: PatientID as it stands, never to be output.
+        study: StudyInstanceUID as it stands, never to be output.
     """
 
     path: Path
@@ -58,6 +58,7 @@ class Frame:
     soft: tuple[str, ...]
     modality: str
     inverted: bool = False
+    study: str = ""
 
     @property
     def name(self) -> str:
@@ -73,13 +74,13 @@ class Found:
     others: tuple[tuple[Path, str], ...]
 
 
-def find_frames(path: Path) -> Found:
+def find_frames(path: Path, below: bool = True) -> Found:
     """Headers of every DICOM file in a folder and its subfolders, or of one file.
 
     Raises:
         InputError: a file is unreadable, truncated, without pixels or geometry, or of a kind that is not a volume.
     """
-    files = [path] if not path.is_dir() else list(dicom_files(path))
+    files = [path] if not path.is_dir() else list(dicom_files(path, below))
     frames: list[Frame] = []
     others: list[tuple[Path, str]] = []
     unfit: list[tuple[Path, str]] = []
@@ -131,6 +132,7 @@ def frames_of(dataset: Any, path: Path) -> list[Frame]:
             tuple(text(dataset, keyword) for keyword in SOFT),
             modality_of(dataset),
             text(dataset, "PhotometricInterpretation") == "MONOCHROME1",
+            text(dataset, "StudyInstanceUID"),
         )
     ]
 

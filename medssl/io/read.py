@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from medssl.errors import InputError, MedsslError, ResourceError, from_os_error
+from medssl.io.dicom_files import looks_like_a_slice
+from medssl.io.folder import entries, is_dicom
 from medssl.io.sniff import sniff, suffix_of
 from medssl.io.values import as_label, checked, fitted
 from medssl.manifest import Manifest, Record
 from medssl.volume import Volume
+
+T = TypeVar("T")
 
 
 def read(
@@ -38,7 +45,7 @@ def read(
         IntegrityError: a header names a data file outside its folder.
     """
     where = Path(path)
-    return checked(_load(where, series, volume, prefer, allow_gaps), where, nan_fill)
+    return checked(load(where, series, volume, prefer, allow_gaps), where, nan_fill)
 
 
 def read_all(path: str | Path, *, allow_gaps: bool = False) -> list[Volume]:
@@ -47,7 +54,8 @@ def read_all(path: str | Path, *, allow_gaps: bool = False) -> list[Volume]:
     if where.is_dir() or _kind(where) == "dicom":
         from medssl.io.dicom import list_series
 
-        return [_guarded(lambda one=one: checked(one.read(allow_gaps), where), where) for one in list_series(where)]
+        series = guarded(lambda: list_series(where), where)
+        return [checked(guarded(partial(one.read, allow_gaps), where), where) for one in series]
     return [read(where)]
 
 
@@ -63,7 +71,7 @@ def read_label(path: str | Path, like: Volume | None = None) -> Volume:
         InputError: ``label``, besides what ``read`` raises.
     """
     where = Path(path)
-    label = as_label(checked(_load(where, None, None, None, False), where, constant=True), where)
+    label = as_label(checked(load(where), where, constant=True), where)
     return label if like is None else fitted(label, like, where)
 
 
@@ -73,35 +81,46 @@ def read_record(manifest: Manifest, record: Record) -> Volume:
     if path.is_dir() and record.series_id:
         from medssl.io.dicom import choose, list_series
 
-        found = list_series(path)
-        return checked((choose(found, record.series_id, path) if len(found) > 1 else found[0]).read(), path)
+        # as build_manifest lists them: a folder's own slices, without those of folders below it
+        alone = any(looks_like_a_slice(entry) and is_dicom(entry) for entry in entries(path))
+        found = guarded(lambda: list_series(path, not alone), path)
+        one = choose(found, record.series_id, path) if len(found) > 1 else found[0]
+        return checked(guarded(one.read, path), path)
     return read(path)
 
 
-def _load(path: Path, series: int | str | None, volume: int | None, prefer: str | None, allow_gaps: bool) -> Volume:
-    def load() -> Volume:
-        kind = "dicom" if path.is_dir() else _kind(path)
-        if kind == "dicom":
-            from medssl.io.dicom import read_dicom
+def load(
+    path: Path,
+    series: int | str | None = None,
+    volume: int | None = None,
+    prefer: str | None = None,
+    allow_gaps: bool = False,
+) -> Volume:
+    """What ``read`` gives, before its values are judged."""
+    return guarded(lambda: _by_kind(path, series, volume, prefer, allow_gaps), path)
 
-            return read_dicom(path, series=series, allow_gaps=allow_gaps)
-        if kind == "nrrd":
-            from medssl.io.nrrd import read_nrrd
 
-            return read_nrrd(path, volume=volume)
-        if kind == "metaimage":
-            from medssl.io.metaimage import read_metaimage
+def _by_kind(path: Path, series: int | str | None, volume: int | None, prefer: str | None, allow_gaps: bool) -> Volume:
+    kind = "dicom" if path.is_dir() else _kind(path)
+    if kind == "dicom":
+        from medssl.io.dicom import read_dicom
 
-            return read_metaimage(path, volume=volume)
-        if kind == "npz":
-            from medssl.io.numpy_file import read_npz
+        return read_dicom(path, series=series, allow_gaps=allow_gaps)
+    if kind == "nrrd":
+        from medssl.io.nrrd import read_nrrd
 
-            return read_npz(path)
-        from medssl.io.nifti import read_nifti
+        return read_nrrd(path, volume=volume)
+    if kind == "metaimage":
+        from medssl.io.metaimage import read_metaimage
 
-        return read_nifti(path, volume=volume, prefer=prefer)
+        return read_metaimage(path, volume=volume)
+    if kind == "npz":
+        from medssl.io.numpy_file import read_npz
 
-    return _guarded(load, path)
+        return read_npz(path)
+    from medssl.io.nifti import read_nifti
+
+    return read_nifti(path, volume=volume, prefer=prefer)
 
 
 def _kind(path: Path) -> str:
@@ -109,10 +128,10 @@ def _kind(path: Path) -> str:
     return "nifti-pair" if suffix_of(path) in (".img", ".img.gz") else sniff(path)
 
 
-def _guarded(load: object, path: Path) -> Volume:
-    """Run a reader; whatever it raises names the file (promise P54)."""
+def guarded(work: Callable[[], T], path: Path) -> T:
+    """Run a reader; whatever it raises becomes an error that names the file (promise P54)."""
     try:
-        volume: Volume = load()  # type: ignore[operator]
+        return work()
     except MedsslError as error:
         if error.path is not None:
             raise
@@ -125,4 +144,3 @@ def _guarded(load: object, path: Path) -> Volume:
         raise InputError("corrupt: nested too deep", path=path, code="corrupt") from error
     except Exception as error:
         raise MedsslError(f"unexpected {type(error).__name__} while reading", path=path, code="internal") from error
-    return volume

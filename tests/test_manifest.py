@@ -1,0 +1,139 @@
+"""Manifests: dialects that spreadsheets write, paths that stay inside, and the keyed hash of ids."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from medssl.classes import parse_classes, read_classes
+from medssl.errors import InputError, IntegrityError
+from medssl.identifiers import hashed, home, user_salt
+from medssl.manifest import Manifest, Record
+
+
+def csv(folder, text, name="m.csv"):
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_known_columns_and_targets(tmp_path):
+    path = csv(tmp_path, 'image,patient_id,split,time,event\n"a,b.nii",p1,train,3.5,1\nc.nii,p2,val,,0\n')
+    manifest = Manifest.read(path)
+    first, second = manifest.records
+    assert first == Record("a,b.nii", "p1", split="train", targets={"time": "3.5", "event": "1"})
+    assert (first.line, second.line) == (2, 3)
+    assert manifest.root == tmp_path
+    assert [record.patient_id for record in manifest.select("val").records] == ["p2"]
+    assert len(manifest.select(["train", "val"]).records) == 2
+    with pytest.raises(InputError, match=r"no record of split \['test'\]"):
+        manifest.select("test")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbfimage,patient_id\r\na.nii,p1\r\n\r\n",
+        b'"image";"patient_id"\r\n"a.nii";"p1"\r\n',
+        b"image\tpatient_id\na.nii\tp1",
+        b" image , patient_id \na.nii,p1\n",
+    ],
+)
+def test_dialects(tmp_path, text):
+    assert Manifest.read(csv(tmp_path, text)).records == (Record("a.nii", "p1"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: the manifest is empty"),
+        ("image,patient_id\n", "line 1: the manifest has no rows"),
+        ("file,who\na,b\n", "line 1: the header must name the columns image and patient_id"),
+        ("image,patient_id,image\na,b,c\n", "line 1: a column's name is empty or stands twice"),
+        ("image,patient_id\na.nii,p1\nb.nii\n", "line 3: expected 2 fields, got 1"),
+        ("image,patient_id\n,p1\n", "line 2: image is empty"),
+        ("image,patient_id\na.nii, \n", "line 2: patient_id is empty"),
+        ('image,patient_id\na.nii,"p1\n', "line 2: malformed CSV"),
+        (b"image,patient_id\na.nii,M\xfcller\n", "line 2: not UTF-8"),
+        (b"image,patient_id\na.nii,p\0\n", "line 2: a null character"),
+    ],
+)
+def test_malformed_manifests_name_the_line(tmp_path, text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        Manifest.read(csv(tmp_path, text))
+    assert caught.value.code == "manifest-format"
+    assert "ller" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../a.nii", "x/../../a.nii", "C:\\a.nii", "..\\a.nii"])
+def test_paths_never_leave_the_root(tmp_path, name):
+    with pytest.raises(IntegrityError, match=r"line 2: .*(absolute|leaves)") as caught:
+        Manifest.read(csv(tmp_path, f"image,patient_id\n{name},p1\n"))
+    assert caught.value.exit_code == 4
+
+
+def test_links_never_leave_the_root(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "outside.nii").write_bytes(b"x")
+    (root / "a.nii").symlink_to(tmp_path / "outside.nii")
+    (root / "b.nii").write_bytes(b"x")
+    manifest = Manifest.read(csv(tmp_path, "image,patient_id\na.nii,p1\nb.nii,p2\nc.nii,p3\n"), root)
+    with pytest.raises(IntegrityError, match=r"line 2: a\.nii leaves the data root by a link"):
+        manifest.resolve(manifest.records[0])
+    assert manifest.resolve(manifest.records[1]) == root / "b.nii"
+    with pytest.raises(InputError, match=r"line 4: c\.nii is missing"):
+        manifest.resolve(manifest.records[2])
+
+
+def test_a_missing_manifest_or_root(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        Manifest.read(tmp_path / "m.csv")
+    with pytest.raises(InputError, match="data root"):
+        Manifest.read(csv(tmp_path, "image,patient_id\na,b\n"), tmp_path / "no")
+
+
+def test_writing_and_reading_again_keeps_everything(tmp_path):
+    records = (
+        Record("a, b.nii", "p\n1", label="l.nii", targets={"t": '"'}, line=2),
+        Record("c.nii", "p2", study_id="s"),
+    )
+    Manifest(tmp_path / "m.csv", tmp_path, records).write(tmp_path / "m.csv")
+    again = Manifest.read(tmp_path / "m.csv")
+    assert [record.row() for record in again.records] == [record.row() for record in records]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
+
+
+def test_the_digest_sees_content_not_dialect(tmp_path):
+    one = Manifest.read(csv(tmp_path, "image,patient_id,split\na.nii,p1,train\n", "a.csv"))
+    two = Manifest.read(csv(tmp_path, '\ufeffsplit;patient_id;image\r\ntrain;"p1";a.nii\r\n', "b.csv"))
+    other = Manifest.read(csv(tmp_path, "image,patient_id,split\na.nii,p1,val\n", "c.csv"))
+    assert one.digest() == two.digest() != other.digest()
+    assert len(one.digest()) == 64
+
+
+def test_classes_from_the_card_or_from_dataset_json(tmp_path):
+    path = csv(tmp_path, "image,patient_id\na,b\n")
+    assert read_classes(path) == {}
+    (tmp_path / "dataset.json").write_text('{"labels": {"0": "background", "2": "tail"}}')
+    assert Manifest.read(path).classes == {0: "background", 2: "tail"}
+    (tmp_path / "m.yaml").write_text("source: here\nclasses:\n  1: head\n")
+    assert Manifest.read(path).classes == {1: "head"}
+    assert parse_classes({"background": 0, "liver": 1}, path) == {0: "background", 1: "liver"}
+    with pytest.raises(InputError, match="no whole number"):
+        parse_classes({"a": "b"}, path)
+    (tmp_path / "m.yaml").write_text("classes: !!python/name:os.system\n")
+    with pytest.raises(IntegrityError, match="YAML tag"):
+        Manifest.read(path)
+
+
+def test_ids_are_hashed_with_the_users_own_key():
+    salt = user_salt()
+    assert hashed("p1") == hashed("p1", salt)
+    assert hashed("p1") != hashed("p1", b"another")
+    assert hashed("p1") != hashed("p2")
+    assert hashed("") == ""
+    assert "p1" not in hashed("p1")
+    assert stat.S_IMODE(os.stat(home() / "salt").st_mode) == 0o600
