@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from medssl.atomic import write_text
+from medssl.classes import write_classes
 from medssl.datasets.progress import Progress, silent
-from medssl.errors import InputError, UsageError, from_os_error
+from medssl.errors import UsageError, from_os_error
 from medssl.manifest import Manifest, Record
 
 MANIFEST = "manifest.csv"
@@ -60,8 +60,6 @@ def reduce(
     limit = 6 if threshold is None else threshold
     work = progress or silent
     kept, rows = _scans(read_from, limit, keep_patients, work) if unit == "scan" else _slices(read_from, limit, work)
-    if not kept:
-        raise InputError("nothing would be left", path=read_from.path, code="too-few")
     _write(replace(read_from, records=tuple(kept)), rows, folder)
     return {
         "manifest": str(folder / MANIFEST),
@@ -126,8 +124,7 @@ def _write(manifest: Manifest, rows: list[dict[str, Any]], folder: Path) -> None
     except OSError as error:
         raise from_os_error(error, folder) from error
     if manifest.classes:
-        labels = {str(value): name for value, name in manifest.classes.items()}
-        write_text(folder / "dataset.json", json.dumps({"labels": labels}, indent=2, ensure_ascii=False) + "\n")
+        write_classes((folder / MANIFEST).with_suffix(".yaml"), manifest.classes)
     table = io.StringIO(newline="")
     columns = list(rows[0]) if rows else ["image", "reason", "kept_image", "distance"]
     writer = csv.DictWriter(table, columns, lineterminator="\n")

@@ -34,7 +34,6 @@ MEMBERS: dict[str, dict[str, str]] = {
         _REF + "example_ct.nii.gz": "images/abdomen_ct.nii.gz",
         _REF + "example_seg_fast_force_split.nii.gz": "organs/abdomen_ct.nii.gz",
         _REF + "aorta_report/example_ct.nii.gz": "images/chest_ct.nii.gz",
-        _AORTA + "ct.nii.gz": "images/chest_ct_again.nii.gz",
         **{_AORTA + f"{part}.nii.gz": f"organs/chest_ct/{part}.nii.gz" for part in PARTS},
         _LUNG_ARTERY + "heart.nii.gz": "organs/chest_ct/heart.nii.gz",
         _LUNG_ARTERY + "pulmonary_artery.nii.gz": "organs/chest_ct/pulmonary_artery.nii.gz",
@@ -74,6 +73,7 @@ class Sample:
         test: whether it is kept for testing.
         organs: table of label names of its organ map (``total`` or ``total_mr``), empty without one.
         masks: other masks, that are no labels in the five groups.
+        thin: scan whose slices this one's are made of, where it is a second series of the same acquisition.
         flags: what a careful reader should know.
     """
 
@@ -85,14 +85,15 @@ class Sample:
     test: bool = False
     organs: str = ""
     masks: str = ""
+    thin: str = ""
     flags: tuple[str, ...] = ()
 
 
 SAMPLES: tuple[Sample, ...] = (
     Sample("abdomen_ct", "images/abdomen_ct.nii.gz", "CT", "abdomen", "abdomen_ct", organs="total"),
     Sample("chest_ct", "images/chest_ct.nii.gz", "CT", "chest", "chest_ct", masks="masks/chest_ct_partial.nii.gz"),
-    # the package ships this scan twice, byte for byte: something real for the redundancy step
-    Sample("chest_ct_again", "images/chest_ct_again.nii.gz", "CT", "chest", "chest_ct"),
+    # archives hold thin and thick series of one acquisition: something for the redundancy step
+    Sample("chest_ct_thick", "images/chest_ct_thick.nii.gz", "CT", "chest", "chest_ct", thin="images/chest_ct.nii.gz"),
     Sample(
         "abdomen_mr",
         "images/abdomen_mr.nii.gz",

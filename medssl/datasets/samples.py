@@ -16,6 +16,7 @@ from medssl.datasets.lattice import onto_lattice
 from medssl.datasets.progress import Progress, silent
 from medssl.datasets.registry_fetch import download
 from medssl.datasets.sample_sources import MEMBERS, NAME_TABLE, PINS, SAMPLES, Sample
+from medssl.datasets.thick_slices import thicken
 from medssl.datasets.unpack import unpack
 from medssl.draws import stable_int
 from medssl.errors import from_os_error
@@ -24,7 +25,7 @@ from medssl.io.write import write
 from medssl.manifest import Manifest, Record
 from medssl.volume import Volume
 
-UNKNOWN = 255
+UNKNOWN = -1
 """In a partial organ map: nobody has said what this voxel is."""
 
 EDITION = f"samples {stable_int(repr((PINS, MEMBERS, SAMPLES, GROUPS))):x}"
@@ -100,6 +101,8 @@ def build_samples(folder: Path, samples: tuple[Sample, ...] = SAMPLES, progress:
             write_groups(folder, sample, read_names(source, "class_map", sample.organs))
         elif (folder / "organs" / sample.name).is_dir():
             write_partial(folder, sample)
+        elif sample.thin:
+            write(thicken(read(folder / sample.thin)), folder / sample.image)
     progress(len(samples), len(samples), "grouping labels")
     shutil.rmtree(folder / "organs")
     table.unlink()
@@ -140,7 +143,7 @@ def write_groups(folder: Path, sample: Sample, names: dict[int, str]) -> None:
 def write_partial(folder: Path, sample: Sample) -> None:
     """Write what is known of a scan of which only single organs are marked; the rest is ``UNKNOWN``, not background."""
     image = read(folder / sample.image)
-    label = np.full(image.shape, UNKNOWN, dtype=np.uint8)
+    label = np.full(image.shape, UNKNOWN, dtype=np.int16)
     for path in sorted((folder / "organs" / sample.name).glob("*.nii.gz")):
         inside = onto_lattice(read_label(path), image) > 0
         name = path.name.removesuffix(".nii.gz")

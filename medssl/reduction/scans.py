@@ -149,8 +149,10 @@ def _unit_distance(
 
 def _reason(record: Record, kept: Record, same: bool) -> str:
     what = "equal voxel by voxel to" if same else "looks the same as"
-    whose = "the same patient's" if record.patient_id == kept.patient_id else "another patient id's"
-    return f"{what} {whose} scan"
+    whose = (
+        "another scan of the same patient" if record.patient_id == kept.patient_id else "a scan of another patient id"
+    )
+    return f"{what} {whose}"
 
 
 def _give_back(records: Sequence[Record], gone: dict[int, Removed]) -> None:

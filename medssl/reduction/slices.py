@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medssl.errors import InputError, UsageError
+from medssl.errors import InputError
 from medssl.reduction.cover import Cover, cover_hashes
 from medssl.reduction.dhash import hash_slices
+from medssl.store.kept import parse_slices
 from medssl.volume import Volume
+
+DEFAULT_THRESHOLD = 6
+"""Bits of 64: the paper's Hash-6."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,9 @@ class SliceReduction:
         ]
 
 
-def reduce_slices(volume: Volume, threshold: int = 6, window: str = "slice", only: str = "") -> SliceReduction:
+def reduce_slices(
+    volume: Volume, threshold: int = DEFAULT_THRESHOLD, window: str = "slice", only: str = ""
+) -> SliceReduction:
     """Leave out slices that a kept slice of the same volume stands for.
 
     All pairs of a volume are eligible, not only neighbours. Slices are numbered along the RAS volume from feet to
@@ -55,7 +61,7 @@ def reduce_slices(volume: Volume, threshold: int = 6, window: str = "slice", onl
         InputError: ``only`` names slices that the volume has not (code ``slices``).
     """
     hashes = hash_slices(volume, window)
-    chosen = np.array(read_ranges(only), dtype=np.int64) if only else np.arange(len(hashes), dtype=np.int64)
+    chosen = np.array(parse_slices(only), dtype=np.int64) if only else np.arange(len(hashes), dtype=np.int64)
     if chosen.size and chosen.max() >= len(hashes):
         raise InputError(f"slice {chosen.max()} of a volume with {len(hashes)} axial slices", code="slices")
     return SliceReduction(chosen, cover_hashes(hashes[chosen], threshold))
@@ -75,22 +81,3 @@ def write_ranges(numbers: Iterable[int]) -> str:
         else:
             parts.append([number, number])
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
-
-
-def read_ranges(text: str) -> list[int]:
-    """Whole numbers of ranges.
-
-    Raises:
-        UsageError: not ranges of whole numbers.
-
-    Example:
-        >>> read_ranges("0-4,7,9-12")
-        [0, 1, 2, 3, 4, 7, 9, 10, 11, 12]
-    """
-    numbers: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise UsageError(f"expected ranges such as 0-4,7,9-12, got {text!r}")
-        numbers.update(range(int(first), int(last or first) + 1))
-    return sorted(numbers)

@@ -14,7 +14,7 @@ from medssl.datasets.label_groups import GROUPS
 from medssl.datasets.phantom_set import write_phantoms
 from medssl.errors import InputError, UsageError
 from medssl.manifest import Manifest, Record
-from medssl.reduction.slices import read_ranges
+from medssl.store.kept import parse_slices
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -37,7 +37,7 @@ def test_the_near_double_is_left_out_with_its_reason(phantoms, tmp_path):
     (left_out,) = result["removed"]
     assert (left_out["image"], left_out["kept_image"]) == ("images/phantom04.nii.gz", "images/phantom00.nii.gz")
     assert 0 < left_out["distance"] <= 6
-    assert "another patient id's" in left_out["reason"]
+    assert "another patient id" in left_out["reason"]
     assert rows_of(result["removed_file"]) == [{key: str(value) for key, value in left_out.items()}]
     reduced = Manifest.read(result["manifest"], root=result["root"])
     before = Manifest.read(phantoms)
@@ -65,7 +65,7 @@ def test_slices(phantoms, tmp_path):
         if record.split == "test":
             assert (record.slices, gone) == ("", [])
         else:
-            kept = read_ranges(record.slices)
+            kept = list(parse_slices(record.slices))
             assert sorted(kept + gone) == list(range(len(kept) + len(gone)))
             stand = {int(row["kept_slice"]) for row in removed if row["image"] == record.image}
             assert stand <= set(kept)

@@ -22,6 +22,7 @@ ROWS = (
     Sample("ct", "images/ct.nii.gz", "CT", "abdomen", "a", organs="total"),
     Sample("mr", "images/mr.nii.gz", "MR", "abdomen", "b", organs="total_mr", flags=("odd",)),
     Sample("chest", "images/chest.nii.gz", "CT", "chest", "c", test=True, masks="masks/chest.nii.gz"),
+    Sample("thick", "images/thick.nii.gz", "CT", "chest", "c", test=True, thin="images/chest.nii.gz"),
 )
 
 
@@ -34,7 +35,7 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE) -> None:
 def tree(tmp_path: Path) -> Path:
     folder = tmp_path / "samples"
     image = np.random.default_rng(0).integers(0, 99, (4, 5, 6)).astype(np.int16)
-    for row in ROWS:
+    for row in ROWS[:3]:
         save(folder / row.image, image)
     organs = np.zeros((4, 5, 6), np.uint8)
     organs[0], organs[1], organs[2, 0] = 1, 2, 7
@@ -52,7 +53,7 @@ def tree(tmp_path: Path) -> Path:
 
 def test_labels_are_grouped_by_name_on_the_images_own_grid(tree):
     manifest = Manifest.read(build_samples(tree, ROWS))
-    ct, mr, chest = manifest.records
+    ct, mr, chest, _ = manifest.records
     label = read_label(tree / ct.label, like=read(manifest.resolve(ct))).data[0]
     assert (label[0] == 1).all()
     assert (label[1] == 0).all()  # a lung is in no group
@@ -68,7 +69,16 @@ def test_what_nobody_marked_is_unknown(tree):
     manifest = Manifest.read(build_samples(tree, ROWS))
     partial = read_label(tree / manifest.records[2].targets["masks"]).data[0]
     assert (partial[1:3, :2, 2:4] == 3).all()
+    assert UNKNOWN == -1
     assert (partial == UNKNOWN).sum() == partial.size - 8
+
+
+def test_a_thick_series_is_the_mean_of_the_thin_ones_slices(tree):
+    manifest = Manifest.read(build_samples(tree, ROWS))
+    thin, thick = (read(manifest.resolve(record)) for record in manifest.records[2:])
+    assert thick.shape == (4, 5, 2)
+    assert np.array_equal(thick.data[0, ..., 1], np.rint(thin.data[0, ..., 3:6].mean(axis=-1)))
+    assert thick.affine @ [0, 0, 1, 1] == pytest.approx(thin.affine @ [0, 0, 4, 1])
 
 
 def test_only_what_a_user_needs_is_left(tree):
@@ -115,7 +125,11 @@ def test_the_rows_fit_what_is_taken_from_the_packages():
     assert set(MEMBERS) == {pin.name for pin in PINS}
     assert len(taken) == sum(len(members) for members in MEMBERS.values())
     for sample in SAMPLES:
-        assert sample.image in taken or any(target.startswith(sample.image + "/") for target in taken)
+        assert (
+            sample.image in taken
+            or sample.thin in taken
+            or any(target.startswith(sample.image + "/") for target in taken)
+        )
         assert not sample.organs or f"organs/{sample.name}.nii.gz" in taken
     patients = {s.patient for s in SAMPLES if s.test} & {s.patient for s in SAMPLES if not s.test}
     assert not patients

@@ -32,8 +32,8 @@ def test_doubles_are_left_out_with_reason_kept_scan_and_distance():
     assert names(result.kept) == ["a", "c"]
     got = [(r.record.image, r.kept.image, r.distance, r.reason) for r in result.removed]
     assert got == [
-        ("b", "a", 6.0, "looks the same as another patient id's scan"),
-        ("d", "a", 0.0, "equal voxel by voxel to another patient id's scan"),
+        ("b", "a", 6.0, "looks the same as a scan of another patient id"),
+        ("d", "a", 0.0, "equal voxel by voxel to a scan of another patient id"),
     ]
 
 

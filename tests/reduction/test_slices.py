@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from medssl.datasets.phantoms import phantom
-from medssl.errors import InputError, UsageError
+from medssl.errors import InputError
 from medssl.reduction.dhash import hamming, hash_slices
-from medssl.reduction.slices import read_ranges, reduce_slices, write_ranges
+from medssl.reduction.slices import reduce_slices, write_ranges
+from medssl.store.kept import parse_slices
 from medssl.volume import reorient
 
 
@@ -45,10 +46,4 @@ def test_only_some_slices():
 def test_ranges(numbers, text):
     assert write_ranges(numbers) == text
     if text:
-        assert read_ranges(text) == sorted(set(numbers))
-
-
-@pytest.mark.parametrize("text", ["a", "3-1", "1,,2", "-3", "1-", ""])
-def test_wrong_ranges(text):
-    with pytest.raises(UsageError, match="expected ranges"):
-        read_ranges(text)
+        assert parse_slices(text) == tuple(sorted(set(numbers)))
