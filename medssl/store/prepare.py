@@ -1,0 +1,143 @@
+"""From a manifest to a store: what is there and sound stays, the rest is made, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medssl.atomic import replacing
+from medssl.errors import InputError, IntegrityError
+from medssl.identifiers import hashed
+from medssl.io.read import read_record
+from medssl.manifest import Manifest, Record
+from medssl.store.build import key_of
+from medssl.store.entry import FORMAT, Row, read_voxels
+from medssl.store.files import naming_disk_errors, remove_orphans, seal
+from medssl.store.resample import median_spacing
+from medssl.store.rows import record_name, refuse_doubles, row_of, target_words
+from medssl.store.settings import StoreSettings
+from medssl.store.source import source_of
+from medssl.store.store import ENTRIES, STORE_FILE, Store
+from medssl.store.work import Found, Preparation, Progress, Work, silent
+from medssl.volume import Volume, reorient
+
+
+def prepare(
+    manifest: Manifest,
+    out: Path,
+    settings: StoreSettings,
+    *,
+    jobs: int = 1,
+    continue_on_error: bool = False,
+    progress: Progress | None = None,
+    max_bad: float = 0.1,
+    account: Preparation | None = None,
+) -> Store:
+    """Make or complete a store.
+
+    Entries are named by what they are made of, so that a run goes on where another stopped, another manifest of the
+    same scans finds them, and a changed source or setting makes a new one. Every file of an entry that is there is
+    verified; a damaged entry is made anew.
+
+    Args:
+        manifest: which scans.
+        out: the store's folder.
+        settings: what is done to each.
+        jobs: processes.
+        continue_on_error: set refused scans aside, in ``quarantine.json``, and go on.
+        progress: told after every scan.
+        max_bad: largest share of scans that may be set aside.
+        account: filled with what was done.
+
+    Raises:
+        InputError: a scan is refused; or too many are (``quarantine``).
+        ResourceError: the disk is full; nothing half-written is left (``disk``).
+    """
+    folder = Path(out)
+    refuse_doubles(manifest.records)
+    with naming_disk_errors(folder):
+        (folder / ENTRIES).mkdir(parents=True, exist_ok=True)
+    remove_orphans(folder)
+    remove_orphans(folder / ENTRIES)
+    work = Work(manifest, folder / ENTRIES, continue_on_error, progress or silent, account or Preparation())
+    earlier = _earlier(folder)
+    found = work.each(manifest.records, "source", "looking at the sources", lambda r: _look(manifest, r, earlier))
+    resolved = settings
+    if settings.spacing_mm == "median":
+        affines = work.each(
+            found, "read", "measuring voxels", lambda f: _affine(manifest, f, folder, earlier, settings)
+        )
+        resolved = settings.with_spacing(median_spacing(affines)) if affines else settings
+    work.build(work.standing(found), resolved, jobs)
+    work.finish(max_bad, folder)
+    with replacing(folder / STORE_FILE) as temporary:
+        temporary.write_bytes(seal(_facts(manifest, settings, resolved, work.standing(found))))
+    return Store.open(out)
+
+
+def _facts(manifest: Manifest, asked: StoreSettings, resolved: StoreSettings, found: Sequence[Found]) -> dict[str, Any]:
+    """The content of ``store.json``."""
+    words = target_words([item.record for item in found])
+    keys = [key_of(item.content, item.record, resolved) for item in found]
+    rows = [row_of(item.record, words, key, item.content, item.stamp) for item, key in zip(found, keys, strict=True)]
+    return {
+        "format": FORMAT,
+        "settings": resolved.contract(),
+        "asked": asked.contract(),
+        "manifest": manifest.digest(),
+        "classes": {str(value): name for value, name in manifest.classes.items()},
+        "target_names": words,
+        "rows": [asdict(row) for row in rows],
+    }
+
+
+def is_current(path: Path, manifest: Manifest, settings: StoreSettings) -> bool:
+    """Whether a store was made from this manifest with these settings and no source has been touched since.
+
+    Looks at sizes and times only; a damaged entry shows when it is first read.
+    """
+    try:
+        store = Store.open(path)
+        if store.manifest_digest != manifest.digest() or store.asked != settings or len(store) != len(manifest.records):
+            return False
+        stamps = [source_of(manifest, record).stamp() for record in manifest.records]
+    except (InputError, IntegrityError):
+        return False
+    return all(store.row(position).source == stamp for position, stamp in enumerate(stamps))
+
+
+def _earlier(out: Path) -> dict[str, Row]:
+    """Rows of the store that stands there, by the record's hash, so that untouched sources are not read again."""
+    try:
+        store = Store.open(out)
+    except InputError:
+        return {}
+    return {store.row(position).record: store.row(position) for position in range(len(store))}
+
+
+def _look(manifest: Manifest, record: Record, earlier: Mapping[str, Row]) -> Found:
+    source = source_of(manifest, record)
+    stamp = source.stamp()
+    known = earlier.get(hashed(record_name(record)))
+    if known is not None and known.source == stamp and not record.sha256:
+        return Found(record, known.content, stamp)
+    return Found(record, source.content(record.sha256), stamp)
+
+
+def _affine(
+    manifest: Manifest, found: Found, out: Path, earlier: Mapping[str, Row], settings: StoreSettings
+) -> NDArray[np.float64]:
+    """The affine of a scan in the store's orientation, before resampling."""
+    known = earlier.get(hashed(record_name(found.record)))
+    voxels = read_voxels(out / ENTRIES / known.key) if known is not None and known.content == found.content else None
+    if voxels is None:
+        volume = read_record(manifest, found.record)
+        shape, affine = volume.shape, volume.affine
+    else:
+        shape, affine = voxels.original_shape, voxels.original_affine
+    return reorient(Volume(np.broadcast_to(np.uint8(0), (1, *shape)), affine), settings.orientation).affine

@@ -1,0 +1,95 @@
+"""What the store does to every scan, and what weights must therefore say about their input."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from medssl.errors import RecipeError
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """The deterministic part of preparation.
+
+    Args:
+        orientation: three letters, the sides towards which i, j and k grow.
+        spacing_mm: voxel size to resample to, ``"median"`` for the median over the manifest, None to keep each
+            scan's own.
+        window_hu: values that become 0 and 1, for CT and for rows without modality. None: percentiles there too.
+        percentiles: percentiles of the values in the body's box that become 0 and 1, for all other rows.
+
+    Raises:
+        RecipeError: a value is out of range.
+    """
+
+    orientation: str = "RAS"
+    spacing_mm: Triple | Literal["median"] | None = None
+    window_hu: tuple[float, float] | None = None
+    percentiles: tuple[float, float] = (0.5, 99.5)
+
+    def __post_init__(self) -> None:
+        sides = sorted("LR PA IS".index(letter) // 3 for letter in self.orientation if letter in "LRPAIS")
+        if sides != [0, 1, 2] or len(self.orientation) != 3:
+            raise RecipeError(
+                f"must name one side of each axis, as in RAS, got {self.orientation!r}", path="orientation"
+            )
+        _check_spacing(self.spacing_mm)
+        if self.window_hu is not None and not (_finite(self.window_hu, 2) and self.window_hu[0] < self.window_hu[1]):
+            raise RecipeError(f"must be two rising numbers, got {self.window_hu}", path="window_hu")
+        low, high = self.percentiles if len(self.percentiles) == 2 else (math.nan, math.nan)
+        if not 0 <= low < high <= 100:
+            raise RecipeError(f"must be two rising numbers from 0 to 100, got {self.percentiles}", path="percentiles")
+
+    def windowed(self, modality: str) -> bool:
+        """Whether ``window_hu`` applies to a row of this modality."""
+        return self.window_hu is not None and modality.strip().upper() in ("", "CT")
+
+    def with_spacing(self, spacing_mm: Triple) -> StoreSettings:
+        """The settings with the median's numbers in place of the word."""
+        return replace(self, spacing_mm=spacing_mm)
+
+    def contract(self) -> dict[str, Any]:
+        """Plain data: the input contract that weights carry.
+
+        Example:
+            >>> StoreSettings(window_hu=(-175, 250)).contract()
+            {'orientation': 'RAS', 'spacing_mm': None, 'window_hu': [-175.0, 250.0], 'percentiles': [0.5, 99.5]}
+        """
+        spacing: Any = self.spacing_mm
+        if spacing is not None and spacing != "median":
+            spacing = [float(length) for length in spacing]
+        window = None if self.window_hu is None else [float(value) for value in self.window_hu]
+        return {
+            "orientation": self.orientation,
+            "spacing_mm": spacing,
+            "window_hu": window,
+            "percentiles": [float(value) for value in self.percentiles],
+        }
+
+    @classmethod
+    def from_contract(cls, data: dict[str, Any]) -> StoreSettings:
+        """The settings that ``contract`` wrote; other keys are left alone."""
+        spacing = data.get("spacing_mm")
+        window = data.get("window_hu")
+        low, high = data.get("percentiles") or (0.5, 99.5)
+        return cls(
+            orientation=data.get("orientation", "RAS"),
+            spacing_mm=tuple(spacing) if isinstance(spacing, list | tuple) else spacing,
+            window_hu=None if window is None else (window[0], window[1]),
+            percentiles=(low, high),
+        )
+
+
+def _check_spacing(spacing: Triple | str | None) -> None:
+    if spacing is None or spacing == "median":
+        return
+    if isinstance(spacing, str) or not _finite(spacing, 3) or min(spacing) <= 0:
+        raise RecipeError(f"must be three lengths above 0, median or null, got {spacing!r}", path="spacing_mm")
+
+
+def _finite(values: tuple[float, ...], count: int) -> bool:
+    return len(values) == count and all(math.isfinite(value) for value in values)

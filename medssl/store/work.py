@@ -1,0 +1,163 @@
+"""The rows of one run of preparation: made by as many processes as asked for, set aside where they are refused."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medssl.atomic import replacing
+from medssl.errors import CODES, InputError, IntegrityError, MedsslError
+from medssl.identifiers import hashed
+from medssl.manifest import Manifest, Record
+from medssl.store.build import build_entry, key_of, one_row
+from medssl.store.entry import entry_is_sound
+from medssl.store.rows import record_name
+from medssl.store.settings import StoreSettings
+
+Progress = Callable[[int, int, str], None]
+"""Called with how many parts are done, how many there are in all, and what is being done."""
+
+QUARANTINE_FILE = "quarantine.json"
+
+
+def silent(done: int, total: int, text: str) -> None:
+    """The progress that tells nobody."""
+
+
+@dataclass
+class Preparation:
+    """What a run of ``prepare`` did.
+
+    Args:
+        built: entries that were made.
+        reused: entries that were there and sound.
+        quarantined: rows that were set aside: line, keyed hash of the image's path, code and its meaning, stage, and
+            the error with the path (which ``quarantine.json`` leaves out).
+    """
+
+    built: int = 0
+    reused: int = 0
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row whose source has been looked at.
+
+    Args:
+        record: the manifest's row.
+        content: digest of the source's bytes.
+        stamp: digest of its sizes and times.
+    """
+
+    record: Record
+    content: str
+    stamp: str
+
+
+class Work:
+    """The rows of one run: which still stand, and what was done."""
+
+    def __init__(
+        self, manifest: Manifest, entries: Path, continue_on_error: bool, progress: Progress, done: Preparation
+    ) -> None:
+        self.done = done
+        self._manifest = manifest
+        self._entries = entries
+        self._continue = continue_on_error
+        self._progress = progress
+        self._bad: set[str] = set()
+
+    def standing(self, found: Sequence[Found]) -> list[Found]:
+        """The rows that have not been set aside."""
+        return [item for item in found if record_name(item.record) not in self._bad]
+
+    def each(self, items: Sequence[Any], stage: str, text: str, function: Callable[[Any], Any]) -> list[Any]:
+        """A function of every item; rows whose source is refused are set aside or end the run."""
+        results = []
+        for count, item in enumerate(items):
+            try:
+                results.append(function(item))
+            except (InputError, IntegrityError) as error:
+                self._set_aside(item if isinstance(item, Record) else item.record, error, stage)
+            self._progress(count + 1, len(items), text)
+        return results
+
+    def build(self, found: Sequence[Found], settings: StoreSettings, jobs: int) -> None:
+        """Make every entry that is missing or damaged, each once however many rows share it."""
+        tasks: dict[str, list[Record]] = {}
+        for item in found:
+            tasks.setdefault(key_of(item.content, item.record, settings), []).append(item.record)
+        missing = {}
+        for count, (key, records) in enumerate(tasks.items()):
+            if entry_is_sound(self._entries / key):
+                self.done.reused += 1
+            else:
+                missing[key] = records
+            self._progress(count + 1, len(tasks), "verifying the store")
+        for count, (key, error) in enumerate(self._built(missing, settings, jobs)):
+            if error is None:
+                self.done.built += 1
+            else:
+                for record in missing[key]:
+                    self._set_aside(record, error, "read")
+            self._progress(count + 1, len(missing), "preparing scans")
+
+    def _built(
+        self, missing: Mapping[str, Sequence[Record]], settings: StoreSettings, jobs: int
+    ) -> Iterator[tuple[str, MedsslError | None]]:
+        single = {key: one_row(self._manifest, records[0]) for key, records in missing.items()}
+        if jobs <= 1 or len(single) <= 1:
+            for key, manifest in single.items():
+                yield key, _try_build(manifest, key, self._entries, settings)
+            return
+        # a fresh interpreter for each worker: a fork of a process that runs threads can hang
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(jobs, len(single)), mp_context=context) as pool:
+            futures = {
+                pool.submit(_try_build, manifest, key, self._entries, settings): key for key, manifest in single.items()
+            }
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _set_aside(self, record: Record, error: MedsslError, stage: str) -> None:
+        if not self._continue:
+            raise error
+        self._bad.add(record_name(record))
+        note = {"line": record.line, "record": hashed(record_name(record)), "code": error.code, "stage": stage}
+        self.done.quarantined.append({**note, "meaning": CODES.get(error.code, ""), "error": str(error)})
+
+    def finish(self, max_bad: float, out: Path) -> None:
+        """Write down what was set aside and refuse a run that lost too much."""
+        bad, total = len(self.done.quarantined), len(self._manifest.records)
+        if not bad:
+            (out / QUARANTINE_FILE).unlink(missing_ok=True)
+            return
+        # the error itself names the file, and a file's or folder's name may be a person's: it is shown, not kept
+        notes = [{name: note[name] for name in note if name != "error"} for note in self.done.quarantined]
+        with replacing(out / QUARANTINE_FILE) as temporary:
+            temporary.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
+        if bad > max_bad * total or bad == total:
+            raise InputError(
+                f"{bad} of {total} scans were refused, at most {max_bad:.0%} may be",
+                path=out / QUARANTINE_FILE,
+                code="quarantine",
+                hint="the file says which and why",
+            )
+
+
+def _try_build(manifest: Manifest, key: str, entries: Path, settings: StoreSettings) -> MedsslError | None:
+    """Build an entry; a refused scan is an answer, anything else an error."""
+    try:
+        build_entry(manifest, key, entries, settings)
+    except (InputError, IntegrityError) as error:
+        return error
+    return None
