@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from medssl.errors import InputError
 from medssl.identifiers import hashed
 from medssl.io.dicom_frames import HARD, Frame, find_frames
 from medssl.io.dicom_pixels import read_pixels
-from medssl.io.dicom_series import split, stack
+from medssl.io.dicom_series import SAME_DIRECTION, split, stack
 from medssl.volume import Volume
 
+_HARD_NAMES = ("patient", "series", "frame of reference", "image type", "echo time", "b-value")
 _SERIES = HARD.index("SeriesInstanceUID")
 _PATIENT = HARD.index("PatientID")
 
@@ -74,12 +77,27 @@ def read_dicom(path: Path, *, series: int | str | None = None, allow_gaps: bool 
     found = list_series(path)
     if len(found) > 1 and series is None:
         raise InputError(
-            f"more than one volume ({len(found)} series or multiple parts): " + "; ".join(s.describe() for s in found),
+            f"more than one volume ({len(found)} series or multiple parts, differing in {differences(found)}): "
+            + "; ".join(one.describe() for one in found),
             path=path,
             code="several-volumes",
             hint="choose one with series=N",
         )
     return choose(found, series, path).read(allow_gaps)
+
+
+def differences(found: list[Series]) -> str:
+    """In which facts several volumes differ; never their values."""
+    first = [one.frames[0] for one in found]
+    facts = {name: {frame.hard[place] for frame in first} for place, name in enumerate(_HARD_NAMES)}
+    facts["modality"] = {frame.modality for frame in first}
+    facts["matrix size"] = {str(frame.shape) for frame in first}
+    names = [name for name, values in facts.items() if len(values) > 1]
+    if any(np.abs(frame.directions - first[0].directions).max() > SAME_DIRECTION for frame in first):
+        names.append("orientation")
+    if any(not np.allclose(frame.spacing, first[0].spacing, rtol=1e-4) for frame in first):
+        names.append("pixel spacing")
+    return ", ".join(names) or "time, acquisition or echo"
 
 
 def choose(found: list[Series], series: int | str | None, path: Path) -> Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,7 @@ def read_dataset(path: Path, tags: list[str], *, stop_before_pixels: bool) -> An
     import pydicom
     from pydicom.errors import InvalidDicomError
 
-    with open_regular(path) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with open_regular(path) as file, quiet():
         if not file.read(1):
             raise InputError("truncated: the file is empty", path=path, code="truncated")
         file.seek(0)
@@ -168,6 +168,14 @@ def read_dataset(path: Path, tags: list[str], *, stop_before_pixels: bool) -> An
         except Exception as error:
             # struct.error, zlib.error and whatever else a hostile file provokes in the parser
             raise InputError("corrupt: the DICOM elements cannot be parsed", path=path, code="corrupt") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' warnings: they repeat the values of tags, which may be private."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _refuse_bomb(path: Path) -> None:

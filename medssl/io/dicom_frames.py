@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
-from medssl.io.dicom_files import dicom_files, read_header
+from medssl.io.dicom_files import dicom_files, quiet, read_header
 from medssl.io.dicom_kinds import other_object, unfit_image
 from medssl.io.dicom_tags import numbers, orientation, pixel_spacing, raw, rescale, text, whole
 
@@ -83,19 +83,24 @@ def find_frames(path: Path, below: bool = True) -> Found:
     files = [path] if not path.is_dir() else list(dicom_files(path, below))
     frames: list[Frame] = []
     others: list[tuple[Path, str]] = []
-    unfit: list[tuple[Path, str]] = []
+    unfit: list[tuple[Path, str, str]] = []
     for file in files:
         dataset = read_header(file)
-        kind = other_object(dataset)
-        bad = None if kind else unfit_image(dataset)
-        if kind:
-            others.append((file, kind))
-        elif bad:
-            unfit.append((file, bad))
-        else:
-            frames += frames_of(dataset, file)
-    if unfit:
-        raise InputError(f"this is {unfit[0][1]}, expected a volume", path=unfit[0][0], code="not-a-volume")
+        with quiet():
+            kind = other_object(dataset)
+            bad = None if kind else unfit_image(dataset)
+            if kind:
+                others.append((file, kind))
+            elif bad:
+                unfit.append((file, bad, text(dataset, "SeriesInstanceUID")))
+            else:
+                frames += frames_of(dataset, file)
+    series = {frame.hard[HARD.index("SeriesInstanceUID")] for frame in frames}
+    for file, bad, uid in unfit:
+        # a scanner's colour dose sheet is a series of its own and no part of the scan
+        if not frames or uid in series:
+            raise InputError(f"this is {bad}, expected a volume", path=file, code="not-a-volume")
+        others.append((file, bad))
     if not frames and others:
         raise InputError(f"this is {others[0][1]}, not an image volume", path=others[0][0], code="not-a-volume")
     if not frames:
@@ -107,12 +112,12 @@ def frames_of(dataset: Any, path: Path) -> list[Frame]:
     """The image planes of one file."""
     if "ModalityLUTSequence" in dataset:
         raise InputError("a modality lookup table is not applied", path=path, code="not-a-volume")
-    count = raw(dataset, "NumberOfFrames") or 1
+    count = whole(dataset, "NumberOfFrames", path) if raw(dataset, "NumberOfFrames") else 1
     if "PerFrameFunctionalGroupsSequence" in dataset:
         from medssl.io.dicom_enhanced import enhanced_frames
 
         return enhanced_frames(dataset, path)
-    if int(count) > 1:
+    if count > 1:
         raise InputError(
             "a multi-frame object without functional groups: where its frames lie is not said",
             path=path,

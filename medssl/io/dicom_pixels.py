@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
-from medssl.io.dicom_files import read_dataset
+from medssl.io.dicom_files import quiet, read_dataset
 from medssl.io.dicom_frames import Frame
 from medssl.io.dicom_series import Stack
-from medssl.io.dicom_tags import raw
-from medssl.io.files import check_size
+from medssl.io.dicom_tags import raw, whole
+from medssl.io.files import MAX_RATIO, check_size
 from medssl.io.values import scaled
 
 _PIXEL_TAGS = [
@@ -35,6 +34,9 @@ _PIXEL_TAGS = [
     "ExtendedOffsetTableLengths",
 ]
 
+PLANE_FLOOR = 64 * 2**20
+"""A plane below this many bytes may be compressed as far as it likes: an empty one goes very far."""
+
 
 def read_pixels(stack: Stack, path: Path) -> NDArray[Any]:
     """Voxels ``(1, i, j, k)``: column, row, slice.
@@ -49,7 +51,8 @@ def read_pixels(stack: Stack, path: Path) -> NDArray[Any]:
     for frame in stack.frames:
         if opened is None or opened[0] != frame.path:
             opened = (frame.path, read_dataset(frame.path, _PIXEL_TAGS, stop_before_pixels=False))
-        stored = _clean(_decode(opened[1], frame), opened[1], frame)
+        with quiet():
+            stored = _clean(_decode(opened[1], frame), opened[1], frame)
         planes.append(scaled(stored, *frame.rescale).T)
     kind = np.result_type(*{plane.dtype for plane in planes})
     if kind == np.float64:
@@ -67,12 +70,12 @@ def _decode(dataset: Any, frame: Frame) -> NDArray[Any]:
     if not data:
         raise InputError("no pixel data in this slice", path=frame.path, code="truncated")
     syntax = _syntax(dataset, frame)
-    if not syntax.is_compressed:
+    if syntax.is_compressed:
+        _check_ratio(dataset, len(data), frame)
+    else:
         _check_length(dataset, len(data), frame)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            out = np.asarray(pixel_array(dataset, index=frame.index or 0, raw=True))
+        out = np.asarray(pixel_array(dataset, index=frame.index or 0, raw=True))
     except MemoryError:
         raise
     except Exception as error:
@@ -97,11 +100,11 @@ def _syntax(dataset: Any, frame: Frame) -> Any:
 
 
 def _check_length(dataset: Any, length: int, frame: Frame) -> None:
-    bits = int(raw(dataset, "BitsAllocated") or 0)
+    bits = whole(dataset, "BitsAllocated", frame.path)
     if bits not in (8, 16, 32, 64):
         raise InputError(f"BitsAllocated is {bits}, expected 8, 16, 32 or 64", path=frame.path, code="not-a-volume")
     one = frame.shape[0] * frame.shape[1] * bits // 8
-    wanted = one * int(raw(dataset, "NumberOfFrames") or 1)
+    wanted = one * (whole(dataset, "NumberOfFrames", frame.path) if raw(dataset, "NumberOfFrames") else 1)
     if length < wanted:
         raise InputError(
             f"truncated: {length} bytes of pixel data, expected {wanted}", path=frame.path, code="truncated"
@@ -110,14 +113,25 @@ def _check_length(dataset: Any, length: int, frame: Frame) -> None:
         raise InputError(f"{length} bytes of pixel data, expected {wanted}", path=frame.path, code="corrupt")
 
 
+def _check_ratio(dataset: Any, length: int, frame: Frame) -> None:
+    frames = whole(dataset, "NumberOfFrames", frame.path) if raw(dataset, "NumberOfFrames") else 1
+    size = frame.shape[0] * frame.shape[1] * frames * whole(dataset, "BitsAllocated", frame.path) // 8
+    if size > PLANE_FLOOR and size > MAX_RATIO * length:
+        raise InputError(
+            f"{length} bytes of compressed pixels would grow to {size}, over the limit ratio of {MAX_RATIO}",
+            path=frame.path,
+            code="too-large",
+        )
+
+
 def _clean(stored: NDArray[Any], dataset: Any, frame: Frame) -> NDArray[Any]:
     """Clear the bits beyond HighBit and carry the sign on (PS3.5 8.1.1): they may hold anything."""
     if stored.dtype.kind == "f":
         return stored
     allocated = stored.dtype.itemsize * 8
-    bits = raw(dataset, "BitsStored") or allocated
+    bits = whole(dataset, "BitsStored", frame.path)
     high = raw(dataset, "HighBit")
-    high = bits - 1 if high is None else high
+    high = high if isinstance(high, int) else bits - 1
     signed = raw(dataset, "PixelRepresentation")
     if not 1 <= bits <= allocated or not bits - 1 <= high < allocated or signed not in (0, 1):
         raise InputError(
@@ -127,8 +141,8 @@ def _clean(stored: NDArray[Any], dataset: Any, frame: Frame) -> NDArray[Any]:
         )
     if bits == allocated and (stored.dtype.kind == "i") == bool(signed):
         return stored
-    whole = stored.view(f"u{stored.dtype.itemsize}")
-    lifted = whole << (allocated - 1 - high)
+    plain = stored.view(f"u{stored.dtype.itemsize}")
+    lifted = plain << (allocated - 1 - high)
     return lifted.view(f"{'i' if signed else 'u'}{stored.dtype.itemsize}") >> (allocated - bits)
 
 

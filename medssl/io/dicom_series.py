@@ -96,7 +96,12 @@ def stack(group: list[Frame], folder: Path, allow_gaps: bool = False) -> Stack:
         InputError: ``slices`` with both file names and the millimetres, or ``not-a-volume`` for a single slice.
     """
     if len(group) < 2:
-        raise InputError("a single slice (2D image), expected a volume", path=group[0].path, code="not-a-volume")
+        raise InputError(
+            "a single slice (2D image), expected a volume",
+            path=group[0].path,
+            code="not-a-volume",
+            hint="give the folder that holds the whole series",
+        )
     if min(group[0].shape) < 2:
         raise InputError("slices of one row or column, expected a volume", path=group[0].path, code="not-a-volume")
     doubles = _doubles(group)

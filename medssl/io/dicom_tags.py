@@ -30,7 +30,8 @@ def raw(dataset: Any, keyword: str) -> Any:
     """A tag's value, or None when it is absent, empty or cannot be parsed."""
     try:
         value = dataset.get(keyword)
-    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, LookupError, OverflowError):
+    except Exception:
+        # a tag is parsed when it is first used, and a hostile one provokes anything, struct.error too
         return None
     return None if value is None or value == "" else value
 

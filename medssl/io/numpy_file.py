@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -30,7 +31,7 @@ def read_npz(path: Path) -> Volume:
                 data = _array(archive, "data", path)
                 affine = _array(archive, "affine", path)
                 flags = _array(archive, "flags", path) if "flags.npy" in archive.namelist() else np.array([], "U1")
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise InputError(
                 "the archive is truncated or its checksum is wrong", path=path, code="truncated"
             ) from error
@@ -60,7 +61,7 @@ def _array(archive: zipfile.ZipFile, key: str, path: Path) -> NDArray[Any]:
         start = io.BytesIO(member.read(_HEADER_LIMIT))
     try:
         shape, _, dtype = _npy_header(start)
-    except (ValueError, SyntaxError, EOFError) as error:
+    except (ValueError, SyntaxError, EOFError, tokenize.TokenError, RecursionError) as error:
         raise InputError(f"the array {key} has a broken header", path=path, code="corrupt") from error
     if dtype.hasobject:
         raise InputError(f"the array {key} holds Python objects, which are never unpickled", path=path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from medssl.errors import InputError, MedsslError, ResourceError, from_os_error
-from medssl.io.dicom_files import looks_like_a_slice
+from medssl.io.dicom_files import looks_like_a_slice, quiet
 from medssl.io.folder import entries, is_dicom
 from medssl.io.sniff import sniff, suffix_of
 from medssl.io.values import as_label, checked, fitted
@@ -131,7 +131,8 @@ def _kind(path: Path) -> str:
 def guarded(work: Callable[[], T], path: Path) -> T:
     """Run a reader; whatever it raises becomes an error that names the file (promise P54)."""
     try:
-        return work()
+        with quiet():
+            return work()
     except MedsslError as error:
         if error.path is not None:
             raise

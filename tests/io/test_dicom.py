@@ -237,3 +237,20 @@ def test_compressed_series_read_bit_for_bit(tmp_path, syntax):
     cut.write_bytes(cut.read_bytes()[:-60])
     with pytest.raises(InputError, match=r"IM07\.dcm"):
         read(folder)
+
+
+def test_other_objects_beside_a_series_are_passed_over(tmp_path):
+    folder = write_slices(tmp_path / "s")
+    write_slices(folder / "dose", count=1, SeriesInstanceUID="8.8", SamplesPerPixel=3, PhotometricInterpretation="RGB")
+    write_slices(folder / "rt", count=1, SeriesInstanceUID="7.7", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3")
+    assert read(folder).shape == (6, 5, 4)
+    write_slices(folder / "same", count=1, SamplesPerPixel=3)
+    with pytest.raises(InputError, match="colour image"):
+        read(folder)
+
+
+def test_a_folder_with_several_says_in_what_they_differ(tmp_path):
+    write_slices(tmp_path / "s")
+    write_slices(tmp_path / "s" / "b", directions=(0, 1, 0, 0, 0, -1), step=(3, 0, 0), PixelSpacing=[1, 1])
+    with pytest.raises(InputError, match="differing in orientation, pixel spacing"):
+        read(tmp_path / "s")
