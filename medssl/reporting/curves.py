@@ -15,6 +15,9 @@ from medssl.reporting.canvas import FONT
 from medssl.reporting.page import Figure, Key, Picture
 from medssl.reporting.palette import LINES, line_colours
 
+SCHEDULES = ("lr", "momentum", "weight_decay", "temperature")
+"""Numbers that a schedule sets; they are drawn as they are."""
+
 _INK, _SOFT, _RULE = "#111213", "#515253", "#d1d2d3"
 """Stand-ins that are replaced by the page's light and dark colours once the plot is text."""
 
@@ -33,12 +36,14 @@ class Series:
         step: ``(n,)`` steps.
         value: ``(n,)`` values; what is not finite is left out.
         colour: position in the palette.
+        noisy: whether a moving average is drawn over the values; a schedule has no noise.
     """
 
     name: str
     step: NDArray[Any]
     value: NDArray[Any]
     colour: int = 0
+    noisy: bool = True
 
     def finite(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Steps and values in order of the steps, finite values only."""
@@ -64,7 +69,7 @@ def series_of(rows: Sequence[Mapping[str, str]], name: str, shown: str = "", col
     if step.size and (np.diff(step) < 0).any():
         falls = np.concatenate([[0.0], np.where(np.diff(step) < 0, step[:-1], 0.0)])
         step = step + np.cumsum(falls)
-    return Series(shown or name, step, value, colour)
+    return Series(shown or name, step, value, colour, noisy=name not in SCHEDULES)
 
 
 def smooth(value: NDArray[Any], width: int) -> NDArray[np.float64]:
@@ -111,12 +116,8 @@ def curves(
         pictures.append(Picture(svg, f"{title}: {ends}", title))
     if not pictures:
         return None
-    several = {s.name: s.colour for lines in drawn.values() for s in lines}
-    keys = (
-        tuple(Key(name, f"var(--line-{n % len(LINES)})", on_scan=False) for name, n in several.items())
-        if len(several) > 1
-        else ()
-    )
+    several = {s.name: s.colour for lines in drawn.values() if len(lines) > 1 for s in lines}
+    keys = tuple(Key(name, f"var(--line-{n % len(LINES)})", on_scan=False) for name, n in several.items())
     return Figure(tuple(pictures), caption, f"Curves: {caption}", keys, layout="plots")
 
 
@@ -146,7 +147,7 @@ def estimates(rows: Sequence[Estimate], caption: str, *, unit: str, limits: tupl
     shown = [row for row in rows if np.isfinite(row.value)]
     if not shown:
         return None
-    svg = _plot(lambda axes: _dots(axes, shown, unit, limits), (7.4, 0.75 + 0.36 * len(shown)))
+    svg = _plot(lambda axes: _dots(axes, shown, unit, limits), (5.4, 0.75 + 0.36 * len(shown)))
     words = ", ".join(f"{row.name} {row.value:.3f}" for row in shown)
     return Figure(svg, caption, f"{unit}: {words}")
 
@@ -155,7 +156,7 @@ def _lines(axes: Any, lines: Sequence[Series], unit: str, limits: tuple[float, f
     for series in lines:
         step, value = series.finite()
         colour = LINES[series.colour % len(LINES)]
-        width = max(1, step.size // 15) | 1
+        width = max(1, step.size // 15) | 1 if series.noisy else 1
         if step.size == 1:
             axes.plot(step, value, "o", color=colour, markersize=4)
             continue
@@ -223,7 +224,8 @@ def _themed(svg: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S)
     svg = re.sub(r"font-family: [^;\"]+", f"font-family: {FONT}", svg)
     svg = re.sub(r"font: ([\d.]+px) [^;\"]+", rf"font: \1 {FONT}", svg)
-    svg = re.sub(r"(?<=\d\.\d{2})\d+", "", svg)
+    # coordinates need no more than two decimals; what stands between tags is text and stays as it is
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(?<=\d\.\d{2})\d+", "", tag[0]), svg)
     svg = re.sub(r"\s*\n\s*", " ", svg)
     names = {_INK: "--ink", _SOFT: "--soft", _RULE: "--rule"} | {c: f"--line-{n}" for n, c in enumerate(LINES)}
     for stand_in, name in names.items():

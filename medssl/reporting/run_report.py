@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medssl.reporting.curves import Series, curves, series_of
-from medssl.reporting.page import Cell, Figure, Notice, Page, Table
+from medssl.reporting.page import Cell, Figure, Notice, Page, Table, cell_text
 from medssl.reporting.reconstruction import reconstruction, reconstruction_over_time
 from medssl.reporting.run_folder import Row, RunFolder, read_run
 
@@ -75,7 +75,7 @@ def _title(run: RunFolder) -> str:
 def _facts(run: RunFolder) -> list[tuple[str, str]]:
     facts = []
     if run.rows:
-        facts.append(("Steps", f"{int(max(float(row['step']) for row in run.rows)):,}".replace(",", "\u2009")))
+        facts.append(("Steps", cell_text(len({(row["stage"], row["step"]) for row in run.rows}))))
     losses = [row for row in run.rows if row["name"] == "loss"]
     if losses:
         facts.append(("First loss", f"{float(losses[0]['value']):.3g}"))

@@ -23,7 +23,7 @@ addEventListener('load', async () => {
     try { await image.decode(); } catch (reason) { found.broken.push(image.alt); continue; }
     if (!image.naturalWidth) found.broken.push(image.alt);
   }
-  found.overflow = document.documentElement.scrollWidth - innerWidth;
+  found.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   document.title = 'probe ' + JSON.stringify(found);
 });
 </script>"""

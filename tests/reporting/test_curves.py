@@ -66,3 +66,23 @@ def test_estimates_say_their_numbers_in_words():
     figure = estimates([Estimate("voco", 0.5, 0.4, 0.6, (0.3, 0.7))], "c", unit="Dice", limits=(0, 1))
     assert figure is not None
     assert figure.alt == "Dice: voco 0.500"
+
+
+def test_the_numbers_on_the_axes_are_whole():
+    figure = curves({"rate": [Series("lr", np.arange(40), np.linspace(0, 0.001, 40))]}, "c", unit="value")
+    assert figure is not None
+    labels = [e.text for e in parse_svg(figure.pictures[0].image).iter() if e.tag.endswith("text")]
+    assert "0.001" in {str(label).rstrip("0") for label in labels}
+    assert len(labels) == len(set(labels))
+
+
+def test_a_legend_stands_only_where_lines_share_a_plot():
+    line = Series("loss", np.arange(3), np.arange(3))
+    figure = curves({"a": [line], "b": [Series("lr", np.arange(3), np.arange(3))]}, "c")
+    assert figure is not None
+    assert figure.legend == ()
+
+
+def test_a_schedule_is_drawn_as_it_is():
+    assert series_of([row(0, "loss", 2.0)], "loss").noisy
+    assert not series_of([row(0, "lr", 0.1)], "lr").noisy
