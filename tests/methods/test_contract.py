@@ -35,6 +35,7 @@ def test_loss_is_finite_and_reaches_every_weight_but_the_teachers(name, encoder)
     assert loss.isfinite()
     for key, value in logs.items():
         assert value.ndim == 0, key
+        assert value.is_floating_point(), key
         assert value.isfinite(), key
         assert not value.requires_grad, key
     for key, parameter in method.named_parameters():

@@ -66,6 +66,15 @@ def test_collapsed_vectors(form, expected):
     assert float(logs["embedding_std"]) == 0.0
 
 
+def test_similarities_are_told_of_pairs_of_one_volume_only():
+    method = build("voco", "resnet")
+    batch = batch_for(method, "voco")
+    by_volume = torch.eye(32)
+    vectors = {f"{name}{end}": by_volume[batch[name].owner] for name in batch.roles for end in ("", "_teacher")}
+    _, logs = method.loss(vectors, batch, context())
+    assert float(logs["similarity_positive"]) == float(logs["similarity_negative"]) == 1.0
+
+
 def test_the_teacher_starts_as_the_student_even_when_weights_come_later():
     method = build("voco", "resnet")
     with torch.no_grad():

@@ -184,8 +184,9 @@ def test_masked_entries_reach_neither_value_nor_gradient(coupled, form, others):
     results = []
     for s in (clean, spoilt):
         s.requires_grad_()
-        loss, _ = contrast(s, positive, negative, coupled=coupled, form=form, others=others)
-        loss.backward()
+        with torch.autograd.set_detect_anomaly(True):  # no NaN on the way, either
+            loss, _ = contrast(s, positive, negative, coupled=coupled, form=form, others=others)
+            loss.backward()
         results.append((loss.detach(), s.grad))
     torch.testing.assert_close(results[0], results[1])
     assert results[0][1].isfinite().all()

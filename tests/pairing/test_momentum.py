@@ -67,6 +67,18 @@ def test_state_goes_on_where_it_was_left():
     assert not torch.equal(weights(other["net"]), weights(networks["net"]))
 
 
+def test_a_fresh_state_starts_anew():
+    networks = student()
+    teacher = MomentumTeacher(networks, 0.9)
+    fresh = {key: value.clone() for key, value in teacher.state_dict().items()}
+    teacher.follow(networks)
+    teacher.load_state_dict(fresh)
+    with torch.no_grad():
+        networks["net"][0].weight.fill_(7.0)
+    teacher.follow(networks)
+    assert torch.equal(weights(teacher["net"]), weights(networks["net"]))
+
+
 def test_buffers_are_copied():
     networks = student()
     teacher = MomentumTeacher(networks, 0.9)

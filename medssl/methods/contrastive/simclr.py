@@ -82,8 +82,8 @@ class SimCLR(Method):
         return loss, {
             "similarity_positive": log.positive * self.temperature,
             "similarity_negative": log.negative * self.temperature,
-            "dropped_without_positive": log.without_positive,
-            "dropped_without_negative": log.without_negative,
+            "dropped_without_positive": log.without_positive.float(),
+            "dropped_without_negative": log.without_negative.float(),
             "embedding_std": spread(z.detach()),
         }
 

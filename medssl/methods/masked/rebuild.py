@@ -83,7 +83,7 @@ def rebuilding_loss(
     # divided by the mean count of a process, so that the mean of gradients is that of all voxels together
     count = ctx.gather(error.count.reshape(1)).double().mean().clamp(min=1)
     loss = error.total / count.to(error.total.dtype)
-    return loss, {"rebuilt_voxels": error.count}
+    return loss, {"rebuilt_voxels": error.count.float()}
 
 
 def rebuilding_pictures(rebuilt: Tensor, views: Views, cells: tuple[int, ...] | None) -> dict[str, Tensor]:
