@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from medssl.atomic import write_text
 from medssl.errors import UsageError, from_os_error
 from medssl.reporting.palette import line_colours
 
@@ -239,30 +238,13 @@ class Page:
             MedsslError: the folder cannot be written, or the disk is full.
         """
         target = Path(path)
-        content = self.html().encode("utf-8")
+        content = self.html()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, content)
         except OSError as error:
             raise from_os_error(error, path) from error
+        write_text(target, content)
         return target
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside ``target`` and move it there."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def cell_text(cell: Cell, decimals: int = 3) -> str:
