@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tokenize
 import zipfile
 import zlib
@@ -17,6 +18,7 @@ from medssl.io.files import check_size, open_regular
 from medssl.volume import Volume
 
 _HEADER_LIMIT = 4096
+_FLAG = re.compile(r"[a-z][a-z0-9_]{1,30}(:\d{1,12})?")
 
 
 def read_npz(path: Path) -> Volume:
@@ -48,7 +50,8 @@ def read_npz(path: Path) -> Volume:
     if data.dtype.kind == "b":
         data = data.astype(np.uint8)
     data = data[None] if data.ndim == 3 else np.moveaxis(data, 3, 0)
-    names = tuple(str(flag) for flag in flags.ravel()) if flags.dtype.kind == "U" else ()
+    # whatever does not look like a flag could be private text
+    names = tuple(str(flag) for flag in flags.ravel() if _FLAG.fullmatch(str(flag)))
     return Volume(data, affine.astype(np.float64), names)
 
 

@@ -109,3 +109,22 @@ def _read_or_line(path):
         return read(path)
     except MedsslError as error:
         return error.line()
+
+
+def test_text_that_is_no_flag_is_dropped(tmp_path):
+    np.savez(tmp_path / "a.npz", data=marked(), affine=np.eye(4), flags=np.array(["sheared", "CANARY^PHI"]))
+    assert read(tmp_path / "a.npz").flags == ("sheared",)
+
+
+def test_private_text_of_a_nifti_header_goes(tmp_path):
+    import nibabel
+
+    image = nibabel.Nifti1Image(marked(), oblique())
+    image.header["descrip"] = b"CANARY^PHI"
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"CANARY^PHI"))
+    nibabel.save(image, tmp_path / "a.nii")
+    scan = read(tmp_path / "a.nii")
+    for ending in (".nii", ".mha", ".nrrd", ".npz"):
+        write(scan, tmp_path / f"b{ending}")
+        assert b"CANARY" not in (tmp_path / f"b{ending}").read_bytes()
+    assert b"CANARY" in (tmp_path / "a.nii").read_bytes()
