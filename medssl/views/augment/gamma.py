@@ -1,0 +1,41 @@
+"""Gamma: the curve of contrast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from medssl.views.augment.intensity import Intensity, Range, check_chance, draw_strength
+
+
+@dataclass(frozen=True)
+class Gamma(Intensity):
+    """Raises values to a power, darker or brighter with equal chance.
+
+    Args:
+        p: chance that a view is changed.
+        strength: range of the power's absolute logarithm: 0.4 is a power of 0.67 or 1.49.
+    """
+
+    p: float = 0.3
+    strength: Range = (0.0, 0.4)
+
+    def __post_init__(self) -> None:
+        check_chance(self.p, self.strength)
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """``power``."""
+        size = draw_strength(self.p, self.strength, rng)
+        sign = 1.0 if rng.random() < 0.5 else -1.0
+        return {} if size is None else {"power": math.exp(sign * size)}
+
+    def apply(self, image: Tensor, params: Mapping[str, Any]) -> Tensor:
+        """Raise to the power; 0 and 1 stay."""
+        if not params:
+            return image
+        return image.clamp(0.0, 1.0).pow_(params["power"])

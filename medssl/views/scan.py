@@ -1,0 +1,22 @@
+"""What a crop policy may know of a stored scan."""
+
+from __future__ import annotations
+
+from medssl.store.store import Store
+from medssl.views.kept import KEPT, kept_points
+from medssl.views.view import Scan
+
+
+def scan_of(store: Store, position: int) -> Scan:
+    """The geometry, ids and label points of a stored scan, without voxels.
+
+    Args:
+        store: the store.
+        position: which scan.
+    """
+    entry = store.entry(position)
+    _, i, j, k = entry.voxels.shape
+    points = dict(entry.points)
+    if entry.kept is not None:
+        points[KEPT] = kept_points(entry.kept)
+    return Scan((i, j, k), entry.voxels.affine, entry.voxels.body, store.ids(position), points, entry.row.modality)
