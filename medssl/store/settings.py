@@ -34,15 +34,13 @@ class StoreSettings:
     def __post_init__(self) -> None:
         sides = sorted("LR PA IS".index(letter) // 3 for letter in self.orientation if letter in "LRPAIS")
         if sides != [0, 1, 2] or len(self.orientation) != 3:
-            raise RecipeError(
-                f"must name one side of each axis, as in RAS, got {self.orientation!r}", path="orientation"
-            )
+            raise RecipeError(f"orientation must name one side of each axis, as in RAS, got {self.orientation!r}")
         _check_spacing(self.spacing_mm)
         if self.window_hu is not None and not (_finite(self.window_hu, 2) and self.window_hu[0] < self.window_hu[1]):
-            raise RecipeError(f"must be two rising numbers, got {self.window_hu}", path="window_hu")
+            raise RecipeError(f"window_hu must be two rising numbers, got {self.window_hu}")
         low, high = self.percentiles if len(self.percentiles) == 2 else (math.nan, math.nan)
         if not 0 <= low < high <= 100:
-            raise RecipeError(f"must be two rising numbers from 0 to 100, got {self.percentiles}", path="percentiles")
+            raise RecipeError(f"percentiles must be two rising numbers from 0 to 100, got {self.percentiles}")
 
     def windowed(self, modality: str) -> bool:
         """Whether ``window_hu`` applies to a row of this modality."""
@@ -88,7 +86,7 @@ def _check_spacing(spacing: Triple | str | None) -> None:
     if spacing is None or spacing == "median":
         return
     if isinstance(spacing, str) or not _finite(spacing, 3) or min(spacing) <= 0:
-        raise RecipeError(f"must be three lengths above 0, median or null, got {spacing!r}", path="spacing_mm")
+        raise RecipeError(f"spacing_mm must be three lengths above 0, median or null, got {spacing!r}")
 
 
 def _finite(values: tuple[float, ...], count: int) -> bool:

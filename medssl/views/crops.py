@@ -40,7 +40,7 @@ class RandomCrop:
         check_shape("shape", self.shape)
         check_scale(self.scale)
         if not 0 <= self.body_share <= 1:
-            raise RecipeError(f"must be in [0, 1], got {self.body_share}", path="body_share")
+            raise RecipeError(f"body_share must be in [0, 1], got {self.body_share}")
 
     def draw(self, scan: Scan, count: int, rng: np.random.Generator, drawn: Drawn) -> list[Grid]:
         """``count`` crops, each placed and zoomed by itself."""
@@ -71,7 +71,7 @@ class BaseGrid:
         check_shape("cells", self.cells)
         check_shape("cell_shape", self.cell_shape)
         if self.fit not in ("crop", "resize"):
-            raise RecipeError(f"must be crop or resize, got {self.fit!r}", path="fit")
+            raise RecipeError(f"fit must be crop or resize, got {self.fit!r}")
 
     @property
     def region(self) -> Shape:
@@ -82,9 +82,7 @@ class BaseGrid:
     def draw(self, scan: Scan, count: int, rng: np.random.Generator, drawn: Drawn) -> list[Grid]:
         """The cells of one region."""
         if count != int(np.prod(self.cells)):
-            raise RecipeError(
-                f"a role of {self.cells} cells has {int(np.prod(self.cells))} views, got {count}", path="count"
-            )
+            raise RecipeError(f"a role of {self.cells} cells has {int(np.prod(self.cells))} views, got {count}")
         if self.fit == "resize":
             step = np.asarray(scan.shape) / np.asarray(self.region)
             edge = np.zeros(3)
@@ -165,7 +163,7 @@ class LabelWeighted:
         check_shape("shape", self.shape)
         check_scale(self.scale)
         if not 0 <= self.share <= 1:
-            raise RecipeError(f"must be in [0, 1], got {self.share}", path="share")
+            raise RecipeError(f"share must be in [0, 1], got {self.share}")
 
     def draw(self, scan: Scan, count: int, rng: np.random.Generator, drawn: Drawn) -> list[Grid]:
         """``count`` crops, each placed by itself."""
@@ -213,7 +211,7 @@ def earlier(role: str, drawn: Drawn) -> Sequence[Grid]:
     """
     grids = drawn.get(role)
     if not grids:
-        raise RecipeError(f"the role {role!r} must be declared before, there are {sorted(drawn)}", path="role")
+        raise RecipeError(f"the role {role!r} must be declared before, there are {sorted(drawn)}")
     return grids
 
 
@@ -227,10 +225,10 @@ def _span(boxes: Sequence[Box], frame: Array) -> tuple[Array, Array]:
 def check_shape(name: str, shape: tuple[int, int, int]) -> None:
     """Refuse a shape that is not three whole numbers above 0."""
     if len(shape) != 3 or any(int(n) != n or n < 1 for n in shape):
-        raise RecipeError(f"must be three whole numbers above 0, got {shape}", path=name)
+        raise RecipeError(f"{name} must be three whole numbers above 0, got {shape}")
 
 
 def check_scale(scale: tuple[float, float]) -> None:
     """Refuse a zoom that is not two rising numbers above 0."""
     if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
-        raise RecipeError(f"must be two rising numbers above 0, got {scale}", path="scale")
+        raise RecipeError(f"scale must be two rising numbers above 0, got {scale}")

@@ -55,11 +55,11 @@ class RandomCells:
 
     def __post_init__(self) -> None:
         if not 0 <= self.ratio < 1:
-            raise RecipeError(f"must be in [0, 1), got {self.ratio}", path="ratio")
+            raise RecipeError(f"ratio must be in [0, 1), got {self.ratio}")
         if self.cell < 1:
-            raise RecipeError(f"must be at least 1, got {self.cell}", path="cell")
+            raise RecipeError(f"cell must be at least 1, got {self.cell}")
         if self.rounding not in ("round", "floor", "ceil"):
-            raise RecipeError(f"must be round, floor or ceil, got {self.rounding!r}", path="rounding")
+            raise RecipeError(f"rounding must be round, floor or ceil, got {self.rounding!r}")
 
     def draw(self, cells: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
         """True where hidden; the same count in every draw.

@@ -68,9 +68,7 @@ def apply_spatial(grid: Grid, params: Mapping[str, Any]) -> Grid:
         out = out.then(about_centre(np.eye(3) * params["scale"], grid.shape))
     if params.get("turns", 0) % 4:
         if grid.shape[0] != grid.shape[1]:
-            raise RecipeError(
-                f"quarter turns need views as long along i as along j, got {grid.shape}", path="quarter_turns"
-            )
+            raise RecipeError(f"quarter turns need views as long along i as along j, got {grid.shape}")
         turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
         out = out.then(about_centre(np.linalg.matrix_power(turn, params["turns"] % 4), grid.shape))
     if "flip" in params:

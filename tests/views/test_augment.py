@@ -73,7 +73,7 @@ def test_chance_zero_draws_nothing_but_as_many_numbers(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("given", "reason"),
-    [({"p": 1.5}, r"p: must be in \[0, 1\]"), ({"strength": (0.3, 0.1)}, "strength: must be two rising numbers")],
+    [({"p": 1.5}, r"p must be in \[0, 1\]"), ({"strength": (0.3, 0.1)}, "strength must be two rising numbers")],
 )
 def test_senseless_settings_are_refused(name: str, given: dict[str, Any], reason: str) -> None:
     with pytest.raises(RecipeError, match=reason):

@@ -38,10 +38,10 @@ def check_chance(p: float, strength: Range, most: float = float("inf")) -> None:
         RecipeError: which of the two is wrong.
     """
     if not 0 <= p <= 1:
-        raise RecipeError(f"must be in [0, 1], got {p}", path="p")
+        raise RecipeError(f"p must be in [0, 1], got {p}")
     if len(strength) != 2 or not 0 <= strength[0] <= strength[1] <= most:
         upper = "" if most == float("inf") else f" up to {most}"
-        raise RecipeError(f"must be two rising numbers from 0{upper}, got {strength}", path="strength")
+        raise RecipeError(f"strength must be two rising numbers from 0{upper}, got {strength}")
 
 
 def draw_strength(p: float, strength: Range, rng: np.random.Generator) -> float | None:

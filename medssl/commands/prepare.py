@@ -1,0 +1,64 @@
+"""``medssl prepare``: the deterministic part of loading, done once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from medssl.manifest import Manifest
+from medssl.store.prepare import prepare as build
+from medssl.store.settings import StoreSettings
+from medssl.store.work import QUARANTINE_FILE, Preparation, Progress
+
+
+def prepare(
+    manifest: str | Path,
+    store: str | Path,
+    *,
+    root: str | Path | None = None,
+    spacing_mm: tuple[float, float, float] | Literal["median"] | None = None,
+    window_hu: tuple[float, float] | None = None,
+    percentiles: tuple[float, float] = (0.5, 99.5),
+    jobs: int = 1,
+    continue_on_error: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Orient, resample and measure every scan of a manifest, into a store.
+
+    Args:
+        manifest: the manifest's path.
+        store: the folder to write; what is there and sound is kept.
+        root: folder that the manifest's paths start from.
+        spacing_mm: voxel size along i, j and k, ``"median"``, or None to keep each scan's own.
+        window_hu: values that become 0 and 1 for CT and for rows without modality.
+        percentiles: percentiles that become 0 and 1 for all other rows.
+        jobs: processes.
+        continue_on_error: set refused scans aside.
+        progress: called with parts done, parts in all, and what is being done.
+
+    Returns:
+        ``store``, ``scans``, ``built``, ``reused``, ``settings`` (the input contract) and ``quarantined``.
+
+    Raises:
+        MedsslError: a scan is refused, or the disk is full; nothing half-written is left.
+    """
+    account = Preparation()
+    settings = StoreSettings(spacing_mm=spacing_mm, window_hu=window_hu, percentiles=percentiles)
+    made = build(
+        Manifest.read(manifest, root),
+        Path(store),
+        settings,
+        jobs=jobs,
+        continue_on_error=continue_on_error,
+        progress=progress,
+        account=account,
+    )
+    out: dict[str, Any] = {
+        "store": str(store),
+        "scans": len(made),
+        "built": account.built,
+        "reused": account.reused,
+        "settings": made.settings.contract(),
+        "quarantined": account.quarantined,
+    }
+    return {**out, "quarantine": str(Path(store) / QUARANTINE_FILE)} if account.quarantined else out

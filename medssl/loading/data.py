@@ -1,0 +1,73 @@
+"""The recipe's ``data:`` section, and the store it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from medssl.errors import InputError, RecipeError
+from medssl.manifest import Manifest
+from medssl.store.prepare import is_current, prepare
+from medssl.store.settings import StoreSettings
+from medssl.store.store import Store
+from medssl.store.work import Progress
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which scans, and what is done to them.
+
+    Args:
+        manifest: the manifest's path (.csv).
+        root: folder that its paths start from; the manifest's own by default.
+        store: folder of the prepared scans; ``store`` in the run's folder by default.
+        spacing_mm: voxel size along i, j and k, ``median``, or null to keep each scan's own.
+        window_hu: values that become 0 and 1 for CT and for rows without modality; null for percentiles.
+        percentiles: percentiles that become 0 and 1 for all other rows.
+        split: which rows are used; null for all.
+        workers: processes that load.
+    """
+
+    manifest: str
+    root: str | None = None
+    store: str | None = None
+    spacing_mm: tuple[float, float, float] | Literal["median"] | None = None
+    window_hu: tuple[float, float] | None = None
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    split: str | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise RecipeError(f"workers must be 0 or more, got {self.workers}")
+        self.settings()
+
+    def settings(self) -> StoreSettings:
+        """What the store does to the scans."""
+        return StoreSettings(spacing_mm=self.spacing_mm, window_hu=self.window_hu, percentiles=self.percentiles)
+
+
+def open_store(data: Data, out: str | Path, progress: Progress | None = None) -> Store:
+    """The prepared scans of a recipe's split; prepared now where they are not, or no longer, what the recipe asks for.
+
+    Args:
+        data: the recipe's section.
+        out: the run's folder; holds the store where the recipe names none.
+        progress: told how far preparation is.
+
+    Raises:
+        InputError: a scan is refused; or no row is of the split (``too-few``).
+    """
+    manifest = Manifest.read(data.manifest, data.root)
+    path = Path(data.store) if data.store is not None else Path(out) / "store"
+    settings = data.settings()
+    current = is_current(path, manifest, settings)
+    store = Store.open(path) if current else prepare(manifest, path, settings, progress=progress)
+    if data.split is None:
+        return store
+    positions = store.positions(data.split)
+    if not positions:
+        have = sorted({store.row(position).split for position in range(len(store))})
+        raise InputError(f"no scan is of split {data.split!r}, there are {have}", path=data.manifest, code="too-few")
+    return store.subset(positions)

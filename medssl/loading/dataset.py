@@ -1,0 +1,87 @@
+"""Steps as a data set: item ``step`` is the batch of that step, whoever makes it and whenever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch.utils.data import Dataset
+
+from medssl import draws
+from medssl.errors import MedsslError
+from medssl.loading.collate import collate
+from medssl.loading.plan import Sampler
+from medssl.store.store import Store
+from medssl.views.make import make_views
+from medssl.views.view import Batch, Role, View
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Which samples of a step one process makes.
+
+    Args:
+        batch: samples of each process.
+        rank: this process.
+        world: processes.
+    """
+
+    batch: int
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def own(self) -> range:
+        """This process's slots among all of the step."""
+        return range(self.rank * self.batch, (self.rank + 1) * self.batch)
+
+
+class StepDataset(Dataset[Batch | MedsslError]):
+    """The batches of a stage by step.
+
+    Every number drawn is a function of the seed, the step and the slot (the sample's place among those of all
+    processes), so that neither workers nor restarts change anything.
+
+    Args:
+        store: the scans.
+        roles: the views of a sample.
+        sampler: which scans a step takes.
+        slots: what this process makes.
+        seed: of the run.
+    """
+
+    def __init__(self, store: Store, roles: Mapping[str, Role], sampler: Sampler, slots: Slots, seed: int) -> None:
+        self._store = store
+        self._roles = dict(roles)
+        self._sampler = sampler
+        self._slots = slots
+        self._seed = seed
+
+    def __getitem__(self, step: int) -> Batch | MedsslError:
+        """The batch of a step, or the error in its place: a loader would flatten a raised one into text."""
+        try:
+            return self.batch(step)
+        except MedsslError as error:
+            return error
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step.
+
+        Raises:
+            MedsslError: naming the scan.
+        """
+        size = self._slots.batch * self._slots.world
+        samples = self._sampler.draw(step, size, draws.generator(self._seed, draws.SAMPLE, step))
+        if len(samples) != size:
+            raise MedsslError(f"the sampler must give {size} samples, got {len(samples)}", code="method")
+        return collate([self._sample(samples[slot], step, slot) for slot in self._slots.own], step)
+
+    def _sample(self, positions: tuple[int, ...], step: int, slot: int) -> dict[str, list[View]]:
+        try:
+            return make_views(self._store, positions, self._roles, draws.generator(self._seed, draws.VIEW, step, slot))
+        except MedsslError:
+            raise
+        except Exception as error:
+            names = ", ".join(self._store.name(position) for position in positions)
+            reason = f"step {step}, slot {slot}: {type(error).__name__}: {error}"
+            raise MedsslError(reason, path=names, code="internal") from error
