@@ -1,5 +1,7 @@
 """Stages, surveys, skipped steps and pictures."""
 
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 import math

@@ -1,0 +1,191 @@
+"""``medssl finetune``: a head on an encoder, from weights or from scratch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from medssl.commands.networks import (
+    CHOICE,
+    choice_of,
+    contract_notes,
+    export_weights,
+    in_channels_of,
+    load_encoder,
+    make_encoder,
+)
+from medssl.commands.runs import (
+    WEIGHTS,
+    Progress,
+    checked_recipe,
+    is_first_process,
+    open_run,
+    silent,
+    write_recipe,
+    write_run,
+)
+from medssl.errors import InputError, RecipeError
+from medssl.loading.data import Data, open_store
+from medssl.methods.contract import Method
+from medssl.methods.tuning import TUNINGS
+from medssl.recipe import Choice, From, to_plain
+from medssl.store.store import Store
+from medssl.training.hardware import Hardware
+from medssl.training.optimizers import Optim
+from medssl.training.plan import Keep, Plan
+from medssl.views.settings import ViewSettings
+from medssl.weights.folder import Weights, load_weights
+
+TASK = From(TUNINGS, "medssl.methods.contract:Method", ("encoder", "classes", "bodies"))
+
+
+@dataclass(frozen=True)
+class FinetuneRecipe:
+    """What a fine-tuning recipe says.
+
+    Args:
+        out: the run folder.
+        task: segment or classify, with its settings.
+        data: which scans; ``data.split`` names the ones to train on.
+        encoder: what is fine-tuned; null takes the one of ``init``.
+        views: size and augmentation of the crops.
+        optim: optimizer, learning rate, steps and batch.
+        hardware: devices and precision.
+        keep: what the run leaves.
+        init: a weights folder or a run to start from; null starts from scratch.
+        init_minimum: least share of the encoder's parameters that ``init`` must fill.
+        seed: decides every draw.
+    """
+
+    out: str
+    task: Annotated[Choice, TASK]
+    data: Data
+    encoder: Annotated[Choice, CHOICE] | None = None
+    views: ViewSettings = field(default_factory=ViewSettings)
+    optim: Optim = field(default_factory=Optim)
+    hardware: Hardware = field(default_factory=Hardware)
+    keep: Keep = field(default_factory=Keep)
+    init: str | None = None
+    init_minimum: Annotated[float, Field(ge=0, le=1)] = 0.9
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def finetune(
+    recipe: FinetuneRecipe | Mapping[str, Any] | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Fine-tune a head and its encoder.
+
+    Args:
+        recipe: a file, the name of a recipe that comes with medssl, plain data, or a checked recipe.
+        overrides: ``key.path=value``, each.
+        resume: go on where the run in ``out`` stopped.
+        progress: called with steps done, steps in all, and what is being done.
+
+    Returns:
+        As ``pretrain``; the weights hold the head, so that ``predict`` can use them.
+
+    Raises:
+        RecipeError: the recipe does not fit its schema, or names no encoder.
+        InputError: there are too few scans, or no labels.
+        WeightsError: ``init`` fits too little.
+    """
+    from medssl.training.fit import fit
+
+    tell = progress or silent
+    asked = checked_recipe(FinetuneRecipe, recipe, overrides)
+    out = open_run(asked.out, resume)
+    weights = None if asked.init is None else load_weights(asked.init)
+    choice = _encoder_choice(asked, weights)
+    store = open_store(asked.data, out, tell)
+    _refuse_all_splits(asked, store)
+    crop = asked.views.crop
+    encoder = make_encoder(choice, in_channels_of(store), crop, asked.seed)
+    init = "from scratch" if weights is None else load_encoder(encoder, weights, asked.init_minimum)
+    notes = [] if weights is None else contract_notes(weights, store, crop)
+    classes = _classes(asked.task, store, asked.data.manifest)
+    method = _method(asked.task, encoder, classes, store)
+    tell(0, asked.optim.steps, f"{asked.task.name}: {init}")
+    write_recipe(out, asked)
+    plan = Plan(
+        stages=tuple(method.stages(asked.optim.steps, asked.views)),
+        optim=asked.optim,
+        hardware=asked.hardware,
+        keep=asked.keep,
+        seed=asked.seed,
+        workers=asked.data.workers,
+        recipe={"recipe": to_plain(asked), "manifest": store.manifest_digest},
+    )
+    took = fit(method, store, plan, out, resume=resume, progress=lambda d, t, s: tell(d, t, f"{asked.task.name} {s}"))
+    if is_first_process():
+        named: Any = {str(value): name for value, name in classes.items()} if isinstance(classes, dict) else classes
+        before = None if weights is None else weights.config.get("method")
+        facts = {"task": {**to_plain(asked.task), "classes": named}, "method": before, "crop": list(crop)}
+        card = {"steps": took["steps"], "seconds": took["seconds"], "init": init, "seed": asked.seed}
+        export_weights(out / WEIGHTS, method.exported(), choice, store, facts, card)
+    said = {"verb": "finetune", "task": asked.task.name, "encoder": choice.name, "init": init}
+    return write_run(out, {**said, "scans": len(store), "weights": WEIGHTS, **took, "notes": [*notes, *took["notes"]]})
+
+
+def setting(choice: Choice, name: str) -> Any:
+    """A setting of a chosen part, or its default."""
+    return choice.settings.get(name, inspect.signature(choice.target).parameters[name].default)
+
+
+def _refuse_all_splits(asked: FinetuneRecipe, store: Store) -> None:
+    """Training on every split, the test scans with it, must never happen by an omission."""
+    splits = sorted({store.row(n).split for n in range(len(store))} - {""})
+    if asked.data.split is None and len(splits) > 1:
+        raise RecipeError(
+            f"data.split: the manifest has the splits {', '.join(splits)}, expected the one to train on",
+            path=asked.data.manifest,
+        )
+
+
+def _encoder_choice(asked: FinetuneRecipe, weights: Weights | None) -> Choice:
+    if asked.encoder is not None:
+        return asked.encoder
+    if weights is None:
+        raise RecipeError("encoder: name one, or give weights as init", path="recipe")
+    return choice_of(weights)
+
+
+def _classes(task: Choice, store: Store, manifest: str) -> dict[int, str] | list[str]:
+    """Label values and names for segmentation; names of the classes for classification."""
+    from medssl.methods.tuning.classify import REGION
+    from medssl.methods.tuning.regions import region_names
+
+    if task.name == "segment":
+        missing = [n for n in range(len(store)) if not store.entry(n).voxels.labelled]
+        if missing:
+            raise InputError(
+                f"segmentation needs a label map for every scan, {len(missing)} of {len(store)} have none",
+                path=manifest,
+                code="too-few",
+                hint="leave them out with data.split",
+            )
+        return store.classes
+    column = setting(task, "target")
+    if column == REGION:
+        return list(region_names(setting(task, "regions")))
+    values = [store.row(n).targets[column] for n in range(len(store)) if column in store.row(n).targets]
+    if not values:
+        raise InputError(f"no row has a value in the column {column}", path=manifest, code="too-few")
+    words = store.target_names.get(column)
+    return list(words) if words else [str(number) for number in range(int(max(values)) + 1)]
+
+
+def _method(task: Choice, encoder: Any, classes: Any, store: Store) -> Method:
+    from medssl.methods.tuning.regions import bodies_of
+
+    more = {"bodies": bodies_of(store)} if task.name == "classify" else {}
+    method: Method = task.build(encoder, classes=classes, **more)
+    return method

@@ -1,0 +1,166 @@
+"""``medssl predict``: masks or classes of scans, in each scan's own geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medssl.commands.runs import Progress, silent, write_json
+from medssl.errors import InputError, MedsslError, UsageError, from_os_error
+from medssl.identifiers import hashed
+from medssl.io.read import read, read_record
+from medssl.io.write import write
+from medssl.manifest import Manifest, Record
+from medssl.store.rows import record_name
+from medssl.volume import Volume
+from medssl.weights.folder import load_weights
+
+if TYPE_CHECKING:
+    from medssl.inference.model import Model
+
+PREDICTIONS = "predictions.json"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan to predict.
+
+    Args:
+        name: unique among the cases; the mask's file name without suffix.
+        path: the file or folder.
+        record: the manifest's row, or None for a single scan.
+    """
+
+    name: str
+    path: Path
+    record: Record | None = None
+
+
+def predict(
+    weights: str | Path,
+    scans: str | Path,
+    out: str | Path,
+    *,
+    root: str | Path | None = None,
+    split: str | None = None,
+    overlap: float = 0.5,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Predict scans with a fine-tuned model.
+
+    Args:
+        weights: a fine-tuned run or its weights folder.
+        scans: a scan, a DICOM folder or a manifest (.csv).
+        out: folder for the masks; earlier predictions there are refused.
+        root: folder that the manifest's paths start from.
+        split: the manifest's rows of this split alone.
+        overlap: share of a window that the next one covers again.
+        progress: called with windows done, windows in all, and the scan.
+
+    Returns:
+        ``out``, ``scans``, ``task`` and ``predictions``: for each scan ``mask`` and ``volumes_ml``, or class
+        ``probabilities``. The same stands in ``predictions.json``.
+
+    Raises:
+        UsageError: there are predictions in ``out`` already (``exists``), or the overlap is out of range.
+        InputError: a scan is refused.
+        WeightsError: the weights have no head, or do not fit.
+    """
+    from medssl.inference.model import load_model
+
+    if not 0 <= overlap < 1:
+        raise UsageError(f"overlap must be in [0, 1), got {overlap}", path="overlap")
+    folder = Path(out)
+    if (folder / PREDICTIONS).exists() or (folder.exists() and not folder.is_dir()):
+        raise UsageError("there are predictions already", path=out, code="exists", hint="choose another folder")
+    model = load_model(load_weights(weights))
+    manifest = Manifest.read(scans, root).select(split) if Path(scans).suffix.lower() == ".csv" else None
+    cases = _cases(manifest, Path(scans))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise from_os_error(error, out) from error
+    found = [_one(model, manifest, case, folder, overlap, progress or silent) for case in cases]
+    answer = {"task": model.task, "classes": {str(v): n for v, n in model.classes.items()}, "settings": model.settings}
+    write_json(folder / PREDICTIONS, {**answer, "predictions": found})
+    return {"out": str(out), "scans": len(found), "task": model.task, "predictions": found}
+
+
+def _one(
+    model: Model, manifest: Manifest | None, case: Case, out: Path, overlap: float, progress: Progress
+) -> dict[str, Any]:
+    from medssl.inference.export import volumes_ml
+    from medssl.inference.scan import classify_scan, segment_scan
+
+    def tell(done: int, total: int) -> None:
+        progress(done, total, f"predict {case.name}")
+
+    facts: dict[str, Any] = {"name": case.name}
+    if case.record is not None:
+        facts |= {"record": hashed(record_name(case.record)), "patient": hashed(case.record.patient_id)}
+    volume = _volume(manifest, case)
+    modality = (case.record.modality if case.record is not None else "") or volume.tags.get("modality", "")
+    try:
+        if model.task == "classify":
+            return {**facts, **classify_scan(model, volume, modality=modality, overlap=overlap, progress=tell)}
+        mask = segment_scan(model, volume, modality=modality, overlap=overlap, progress=tell)
+    except MedsslError as error:
+        raise type(error)(error.reason, path=error.path or case.path, code=error.code, hint=error.hint) from error
+    write(mask, out / f"{case.name}.nii.gz")
+    return {**facts, "mask": f"{case.name}.nii.gz", "volumes_ml": volumes_ml(mask, model.classes)}
+
+
+def _volume(manifest: Manifest | None, case: Case) -> Volume:
+    return read(case.path) if manifest is None or case.record is None else read_record(manifest, case.record)
+
+
+def _cases(manifest: Manifest | None, path: Path) -> list[Case]:
+    if manifest is None:
+        if not path.exists():
+            raise InputError("does not exist", path=path, code="missing")
+        return [Case(stem(path), path)]
+    names = unique([stem(Path(record.image)) for record in manifest.records])
+    return [Case(n, manifest.resolve(r), r) for n, r in zip(names, manifest.records, strict=True)]
+
+
+def stem(path: Path) -> str:
+    """A file's name without the suffixes of image formats.
+
+    Example:
+        >>> stem(Path("a/b.c.nii.gz"))
+        'b.c'
+    """
+    name = path.name or path.resolve().name
+    for suffix in (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".npz", ".dcm", ".gz"):
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Names that never collide, also where a file system does not tell upper from lower case.
+
+    Example:
+        >>> unique(["a", "b", "A", "a-2"])
+        ['a', 'b', 'A-3', 'a-2']
+    """
+    taken = {name.casefold() for name in names}
+    seen: set[str] = set()
+    out = []
+    for name in names:
+        chosen = name
+        if name.casefold() in seen:
+            chosen = next(new for new in _numbered(name) if new.casefold() not in taken)
+        seen.add(chosen.casefold())
+        taken.add(chosen.casefold())
+        out.append(chosen)
+    return out
+
+
+def _numbered(name: str) -> Iterator[str]:
+    number = 2
+    while True:
+        yield f"{name}-{number}"
+        number += 1

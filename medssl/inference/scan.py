@@ -1,0 +1,104 @@
+"""Predict one scan: its label map in its own geometry, or its class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medssl.errors import InputError
+from medssl.inference.export import to_label_map, with_values
+from medssl.inference.model import Model
+from medssl.inference.window import corners, sliding_window
+from medssl.methods.tuning.classify import REGION
+from medssl.methods.tuning.regions import body_of, region_of
+from medssl.store.process import Processed, process
+from medssl.views.grid import Box
+from medssl.volume import Volume
+
+Progress = Callable[[int, int], None]
+
+
+def segment_scan(
+    model: Model, volume: Volume, *, modality: str = "", overlap: float = 0.5, progress: Progress | None = None
+) -> Volume:
+    """The label map of a scan, with the scan's own shape and affine and the data set's own label values.
+
+    Args:
+        model: fine-tuned to segment.
+        volume: as the reader gives it.
+        modality: decides between the HU window and percentiles, as in the store.
+        overlap: of the windows.
+        progress: told after every window.
+
+    Raises:
+        InputError: the scan has another number of channels.
+    """
+    done, image = _prepared(model, volume, modality)
+    found = sliding_window(
+        model.probabilities, image, model.crop, overlap=overlap, device=model.device, progress=progress
+    )
+    label = to_label_map(found.numpy(), done.image.affine, volume.shape, volume.affine)
+    values = [0, *sorted(value for value in model.classes if value != 0)]
+    return with_values(label, dict(enumerate(values)))
+
+
+def classify_scan(
+    model: Model, volume: Volume, *, modality: str = "", overlap: float = 0.5, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Class probabilities of a scan: the mean over its windows; for regions, one answer a window.
+
+    Args:
+        model: fine-tuned to classify.
+        volume: as the reader gives it.
+        modality: as in ``segment_scan``.
+        overlap: of the windows.
+        progress: told after every window.
+
+    Returns:
+        ``probabilities`` by class name; or for the target ``region``, ``crops``: a list of ``truth`` (the region by
+        the window's place, a class number) and ``probabilities`` (in the order of the classes).
+    """
+    done, image = _prepared(model, volume, modality)
+    padded, places = _windows(model, image, overlap)
+    answers: list[NDArray[np.float32]] = []
+    for number, place in enumerate(places):
+        crop = padded[:, *(slice(a, a + n) for a, n in zip(place, model.crop, strict=True))]
+        answers.append(model.probabilities(crop[None])[0].cpu().numpy())
+        if progress is not None:
+            progress(number + 1, len(places))
+    if model.settings.get("target", REGION) != REGION:
+        mean = np.mean(answers, axis=0)
+        return {
+            "probabilities": {name: round(float(p), 6) for name, p in zip(model.classes.values(), mean, strict=True)}
+        }
+    body = body_of(done.image.affine, done.body)
+    crops = []
+    for place, answer in zip(places, answers, strict=True):
+        step = np.eye(4)
+        step[:3, 3] = place
+        box = Box(done.image.affine @ step, model.crop)
+        truth = region_of(box.to_numbers(), body, len(model.classes))
+        crops.append({"truth": truth, "probabilities": [round(float(p), 6) for p in answer]})
+    return {"crops": crops}
+
+
+def _prepared(model: Model, volume: Volume, modality: str) -> tuple[Processed, Tensor]:
+    done = process(volume, model.store, modality=modality)
+    image = torch.from_numpy(done.normalized())
+    expected = getattr(model.method.encoder, "in_channels", image.shape[0])
+    if image.shape[0] != expected:
+        raise InputError(f"expected {expected} channels, got {image.shape[0]}", code="not-a-volume")
+    return done, image
+
+
+def _windows(model: Model, image: Tensor, overlap: float) -> tuple[Tensor, list[tuple[int, int, int]]]:
+    """The image padded at its far ends to a window at least, so that window places are stored voxels."""
+    short = [max(0, size - length) for size, length in zip(model.crop, image.shape[1:], strict=True)]
+    padded = torch.nn.functional.pad(image, [n for size in reversed(short) for n in (0, size)])
+    i, j, k = padded.shape[1:]
+    return padded, list(corners((i, j, k), model.crop, overlap))
