@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,18 +69,22 @@ def build_entry(manifest: Manifest, key: str, entries: Path, settings: StoreSett
 
 def put_in_place(temporary: Path, entry: Path) -> None:
     """Give a finished folder its name, in the place of a damaged one but never of a sound one."""
-    try:
-        os.rename(temporary, entry)
-    except OSError:
-        if not entry.exists():
-            raise
+    while True:
+        try:
+            os.rename(temporary, entry)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        else:
+            sync_folder(entry.parent)
+            return
         if entry_is_sound(entry):
             return
         aside = entry.parent / temporary_name()
-        os.rename(entry, aside)
-        remove(aside)
-        os.rename(temporary, entry)
-    sync_folder(entry.parent)
+        # another process may have moved it first
+        with suppress(FileNotFoundError):
+            os.rename(entry, aside)
+            remove(aside)
 
 
 def _label(manifest: Manifest, record: Record, volume: Volume) -> Volume | None:

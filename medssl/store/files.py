@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medssl.atomic import sync_folder
 from medssl.errors import MedsslError, from_os_error
 
 _TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}")
-_PART = re.compile(r"\.[0-9a-f]{16}\.part\S*")
 STALE_SECONDS = 86_400.0
 
 
@@ -49,12 +49,12 @@ def remove_orphans(folder: Path) -> int:
 
 def _orphaned(path: Path) -> bool:
     name = _TEMPORARY.fullmatch(path.name)
-    if name is not None and name[1] == _host():
-        return not _alive(int(name[2]))
-    if name is None and _PART.fullmatch(path.name) is None:
+    if name is None:
         return False
+    if name[1] == _host():
+        return not _alive(int(name[2]))
     try:
-        # another machine's process, or a file that does not tell whose it is: only age can
+        # another machine's process: only age can tell
         return time.time() - path.stat().st_mtime > STALE_SECONDS
     except FileNotFoundError:
         return False
@@ -108,6 +108,22 @@ def write_new(path: Path, *chunks: bytes | memoryview) -> str:
         file.flush()
         os.fsync(file.fileno())
     return digest.hexdigest()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, under a temporary name that ``remove_orphans`` knows.
+
+    Raises:
+        ResourceError: the disk is full or read-only.
+    """
+    temporary = path.parent / temporary_name()
+    with naming_disk_errors(path, len(content)):
+        try:
+            write_new(temporary, content)
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def npy_chunks(array: NDArray[Any]) -> tuple[bytes, memoryview]:

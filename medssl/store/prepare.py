@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medssl.atomic import replacing
 from medssl.errors import InputError, IntegrityError
 from medssl.identifiers import hashed
 from medssl.io.read import read_record
 from medssl.manifest import Manifest, Record
 from medssl.store.build import key_of
 from medssl.store.entry import FORMAT, Row, read_voxels
-from medssl.store.files import naming_disk_errors, remove_orphans, seal
+from medssl.store.files import naming_disk_errors, remove_orphans, replace_file, seal
 from medssl.store.resample import median_spacing
 from medssl.store.rows import record_name, refuse_doubles, row_of, target_words
 from medssl.store.settings import StoreSettings
@@ -75,8 +74,7 @@ def prepare(
         resolved = settings.with_spacing(median_spacing(affines)) if affines else settings
     work.build(work.standing(found), resolved, jobs)
     work.finish(max_bad, folder)
-    with replacing(folder / STORE_FILE) as temporary:
-        temporary.write_bytes(seal(_facts(manifest, settings, resolved, work.standing(found))))
+    replace_file(folder / STORE_FILE, seal(_facts(manifest, settings, resolved, work.standing(found))))
     return Store.open(out)
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medssl.atomic import replacing
 from medssl.errors import CODES, InputError, IntegrityError, MedsslError
 from medssl.identifiers import hashed
 from medssl.manifest import Manifest, Record
 from medssl.store.build import build_entry, key_of, one_row
 from medssl.store.entry import entry_is_sound
+from medssl.store.files import replace_file
 from medssl.store.rows import record_name
 from medssl.store.settings import StoreSettings
 
@@ -143,8 +143,7 @@ class Work:
             return
         # the error itself names the file, and a file's or folder's name may be a person's: it is shown, not kept
         notes = [{name: note[name] for name in note if name != "error"} for note in self.done.quarantined]
-        with replacing(out / QUARANTINE_FILE) as temporary:
-            temporary.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
+        replace_file(out / QUARANTINE_FILE, (json.dumps(notes, indent=1) + "\n").encode())
         if bad > max_bad * total or bad == total:
             raise InputError(
                 f"{bad} of {total} scans were refused, at most {max_bad:.0%} may be",
