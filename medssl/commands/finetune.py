@@ -26,9 +26,9 @@ from medssl.commands.runs import (
     is_first_process,
     open_run,
     silent,
-    write_recipe,
     write_run,
 )
+from medssl.commands.training import card_of, train
 from medssl.errors import InputError, RecipeError
 from medssl.loading.data import Data, open_store
 from medssl.methods.contract import Method
@@ -37,7 +37,7 @@ from medssl.recipe import Choice, From, to_plain
 from medssl.store.store import Store
 from medssl.training.hardware import Hardware
 from medssl.training.optimizers import Optim
-from medssl.training.plan import Keep, Plan
+from medssl.training.plan import Keep
 from medssl.views.settings import ViewSettings
 from medssl.weights.folder import Weights, load_weights
 
@@ -98,8 +98,6 @@ def finetune(
         InputError: there are too few scans, or no labels.
         WeightsError: ``init`` fits too little.
     """
-    from medssl.training.fit import fit
-
     tell = progress or silent
     asked = checked_recipe(FinetuneRecipe, recipe, overrides)
     out = open_run(asked.out, resume)
@@ -114,23 +112,12 @@ def finetune(
     classes = _classes(asked.task, store, asked.data.manifest)
     method = _method(asked.task, encoder, classes, store)
     tell(0, asked.optim.steps, f"{asked.task.name}: {init}")
-    write_recipe(out, asked)
-    plan = Plan(
-        stages=tuple(method.stages(asked.optim.steps, asked.views)),
-        optim=asked.optim,
-        hardware=asked.hardware,
-        keep=asked.keep,
-        seed=asked.seed,
-        workers=asked.data.workers,
-        recipe={"recipe": to_plain(asked), "manifest": store.manifest_digest},
-    )
-    took = fit(method, store, plan, out, resume=resume, progress=lambda d, t, s: tell(d, t, f"{asked.task.name} {s}"))
+    took = train(asked, method, store, out, name=asked.task.name, resume=resume, progress=tell)
     if is_first_process():
         named: Any = {str(value): name for value, name in classes.items()} if isinstance(classes, dict) else classes
         before = None if weights is None else weights.config.get("method")
         facts = {"task": {**to_plain(asked.task), "classes": named}, "method": before, "crop": list(crop)}
-        card = {"steps": took["steps"], "seconds": took["seconds"], "init": init, "seed": asked.seed}
-        export_weights(out / WEIGHTS, method.exported(), choice, store, facts, card)
+        export_weights(out / WEIGHTS, method.exported(), choice, store, facts, card_of(asked, took, init))
     said = {"verb": "finetune", "task": asked.task.name, "encoder": choice.name, "init": init}
     return write_run(out, {**said, "scans": len(store), "weights": WEIGHTS, **took, "notes": [*notes, *took["notes"]]})
 

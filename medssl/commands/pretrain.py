@@ -25,15 +25,15 @@ from medssl.commands.runs import (
     is_first_process,
     open_run,
     silent,
-    write_recipe,
     write_run,
 )
+from medssl.commands.training import card_of, train
 from medssl.loading.data import Data, open_store
 from medssl.methods import METHODS
 from medssl.recipe import Choice, From, to_plain
 from medssl.training.hardware import Hardware
 from medssl.training.optimizers import Optim
-from medssl.training.plan import Keep, Plan
+from medssl.training.plan import Keep
 from medssl.views.settings import ViewSettings
 from medssl.weights.folder import load_weights
 
@@ -95,8 +95,6 @@ def pretrain(
         InputError: a scan or the manifest is refused.
         WeightsError: ``init`` fits too little.
     """
-    from medssl.training.fit import fit
-
     tell = progress or silent
     asked = checked_recipe(PretrainRecipe, recipe, overrides)
     out = open_run(asked.out, resume)
@@ -112,20 +110,9 @@ def pretrain(
         init += f"; heads: {', '.join(heads) or 'none'}"
         notes = contract_notes(weights, store, crop)
     tell(0, asked.optim.steps, f"{asked.method.name}: {init}")
-    write_recipe(out, asked)
-    plan = Plan(
-        stages=tuple(method.stages(asked.optim.steps, asked.views)),
-        optim=asked.optim,
-        hardware=asked.hardware,
-        keep=asked.keep,
-        seed=asked.seed,
-        workers=asked.data.workers,
-        recipe={"recipe": to_plain(asked), "manifest": store.manifest_digest},
-    )
-    took = fit(method, store, plan, out, resume=resume, progress=lambda d, t, s: tell(d, t, f"{asked.method.name} {s}"))
+    took = train(asked, method, store, out, name=asked.method.name, resume=resume, progress=tell)
     if is_first_process():
         facts = {"method": to_plain(asked.method), "crop": list(crop)}
-        card = {"steps": took["steps"], "seconds": took["seconds"], "init": init, "seed": asked.seed}
-        export_weights(out / WEIGHTS, method.exported(), asked.encoder, store, facts, card)
+        export_weights(out / WEIGHTS, method.exported(), asked.encoder, store, facts, card_of(asked, took, init))
     facts = {"verb": "pretrain", "method": asked.method.name, "encoder": asked.encoder.name, "init": init}
     return write_run(out, {**facts, "scans": len(store), "weights": WEIGHTS, **took, "notes": [*notes, *took["notes"]]})
