@@ -16,7 +16,6 @@ from medssl.io.read import read_label, read_record
 from medssl.manifest import Manifest, Record
 from medssl.store.entry import FORMAT, entry_is_sound, write_entry
 from medssl.store.files import naming_disk_errors, remove, temporary_name
-from medssl.store.kept import parse_slices
 from medssl.store.process import process
 from medssl.store.settings import StoreSettings
 from medssl.volume import Volume
@@ -49,8 +48,6 @@ def build_entry(manifest: Manifest, key: str, entries: Path, settings: StoreSett
     image = manifest.resolve(record)
     volume = read_record(manifest, record)
     try:
-        if record.slices:
-            parse_slices(record.slices)
         done = process(volume, settings, _label(manifest, record, volume), record.modality)
     except MedsslError as error:
         if error.path is not None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medssl.atomic import sync_folder
 from medssl.store.files import npy_chunks, seal, unseal, write_new
 from medssl.store.intensity import encode
-from medssl.store.kept import Kept
+from medssl.store.kept import Kept, kept_slices, parse_slices
 from medssl.store.points import label_points
 from medssl.store.process import Processed
 from medssl.volume import Volume
@@ -205,6 +205,18 @@ def read_voxels(folder: Path) -> Voxels | None:
         return None
     voxels = Voxels.from_plain(data)
     return voxels if set(voxels.files) <= set(FILES) else None
+
+
+def kept_in(voxels: Voxels, slices: str) -> Kept | None:
+    """A row's kept slices in stored voxels; None where the row names none.
+
+    Raises:
+        InputError: malformed, or slices that the scan does not have.
+    """
+    if not slices:
+        return None
+    stored = (voxels.shape[1], voxels.shape[2], voxels.shape[3])
+    return kept_slices(parse_slices(slices), voxels.original_affine, voxels.original_shape, voxels.affine, stored)
 
 
 def file_is_sound(path: Path, facts: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from medssl.identifiers import hashed
 from medssl.io.read import read_record
 from medssl.manifest import Manifest, Record
 from medssl.store.build import key_of
-from medssl.store.entry import FORMAT, Row, read_voxels
+from medssl.store.entry import FORMAT, Row, kept_in, read_voxels
 from medssl.store.files import naming_disk_errors, remove_orphans, replace_file, seal
 from medssl.store.resample import median_spacing
 from medssl.store.rows import record_name, refuse_doubles, row_of, target_words
@@ -73,6 +73,8 @@ def prepare(
         )
         resolved = settings.with_spacing(median_spacing(affines)) if affines else settings
     work.build(work.standing(found), resolved, jobs)
+    sliced = [item for item in work.standing(found) if item.record.slices]
+    work.each(sliced, "slices", "checking kept slices", lambda f: _check_slices(manifest, f, folder, resolved))
     work.finish(max_bad, folder)
     replace_file(folder / STORE_FILE, seal(_facts(manifest, settings, resolved, work.standing(found))))
     return Store.open(out)
@@ -125,6 +127,15 @@ def _look(manifest: Manifest, record: Record, earlier: Mapping[str, Row]) -> Fou
     if known is not None and known.source == stamp and not record.sha256:
         return Found(record, known.content, stamp)
     return Found(record, source.content(record.sha256), stamp)
+
+
+def _check_slices(manifest: Manifest, found: Found, out: Path, settings: StoreSettings) -> None:
+    voxels = read_voxels(out / ENTRIES / key_of(found.content, found.record, settings))
+    try:
+        if voxels is not None:
+            kept_in(voxels, found.record.slices)
+    except InputError as error:
+        raise InputError(f"line {found.record.line}: {error.reason}", path=manifest.path, code=error.code) from error
 
 
 def _affine(

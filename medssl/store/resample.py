@@ -69,4 +69,5 @@ def _nearest(data: NDArray[Any], places: NDArray[np.float64], axis: int) -> NDAr
 def median_spacing(affines: list[NDArray[np.float64]]) -> tuple[float, float, float]:
     """The median voxel size along each axis, over scans that are in one orientation."""
     i, j, k = np.median([spacing_of(affine) for affine in affines], axis=0)
-    return float(i), float(j), float(k)
+    # headers keep single precision: 4.000000006 mm is 4 mm
+    return round(float(i), 6), round(float(j), 6), round(float(k), 6)

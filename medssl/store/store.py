@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError, from_os_error
-from medssl.store.entry import FORMAT, Entry, Row, Voxels, file_is_sound, read_voxels
+from medssl.store.entry import FORMAT, Entry, Row, Voxels, file_is_sound, kept_in, read_voxels
 from medssl.store.files import unseal
-from medssl.store.kept import kept_slices, parse_slices
 from medssl.store.settings import StoreSettings
 
 STORE_FILE = "store.json"
@@ -127,11 +126,7 @@ class Store:
             voxels = read_voxels(self.path / ENTRIES / row.key)
             if voxels is None:
                 raise self._damaged(position, "entry.json is missing or damaged")
-            kept = None
-            if row.slices:
-                shape = (voxels.shape[1], voxels.shape[2], voxels.shape[3])
-                numbers = parse_slices(row.slices)
-                kept = kept_slices(numbers, voxels.original_affine, voxels.original_shape, voxels.affine, shape)
+            kept = kept_in(voxels, row.slices)
             self._entries[position] = Entry(voxels, row, kept, self._points(position, voxels))
         return self._entries[position]
 

@@ -6,11 +6,12 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medssl.errors import CODES, InputError, IntegrityError, MedsslError
+from medssl.errors import CODES, InputError, IntegrityError, MedsslError, ResourceError
 from medssl.identifiers import hashed
 from medssl.manifest import Manifest, Record
 from medssl.store.build import build_entry, key_of, one_row
@@ -125,6 +126,10 @@ class Work:
             try:
                 for future in as_completed(futures):
                     yield futures[future], future.result()
+            except BrokenProcessPool as error:
+                raise ResourceError(
+                    "a preparing process died", path=self._entries, code="memory", hint="fewer jobs need less memory"
+                ) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 

@@ -167,6 +167,27 @@ def test_a_recorded_checksum_is_held_against_the_file(tmp_path: Path) -> None:
         prepare(manifest, tmp_path / "store", StoreSettings())
 
 
+@pytest.mark.parametrize(
+    ("slices", "reason"), [("2-9", "line 2: slices must be among 0 to 7"), ("x", "line 2: slices read like")]
+)
+def test_slices_that_are_not_there_are_refused_at_once(tmp_path: Path, slices: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        make_store(tmp_path, [texture(SHAPE)], rows=[{"slices": slices}])
+    assert not (tmp_path / "store" / "store.json").exists()
+
+
+def test_a_reduced_manifest_shares_the_entries(tmp_path: Path) -> None:
+    store = make_store(tmp_path, [texture(SHAPE)])
+    row = {"image": "scan0.nii.gz", "patient_id": "p0", "modality": "MR", "slices": "0-2,6"}
+    account = Preparation()
+    again = prepare(write_manifest(tmp_path, [row]), tmp_path / "store", StoreSettings(), account=account)
+    assert (account.built, account.reused) == (0, 1)
+    assert again.row(0).key == store.row(0).key
+    kept = again.entry(0).kept
+    assert kept is not None
+    assert (kept.axis, kept.positions) == (2, (0, 1, 2, 6))
+
+
 def test_nothing_private_stands_in_the_store(tmp_path: Path) -> None:
     canary = "Jane-Roe"
     rows = [{"patient_id": canary, "study_id": canary, "site": canary, "remark": f"{canary} {n}"} for n in range(101)]
