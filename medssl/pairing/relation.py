@@ -35,6 +35,17 @@ class Members:
         return int(self.sample.shape[0])
 
 
+def together(*parts: Members) -> Members:
+    """The members of several roles, one after the other.
+
+    Example:
+        >>> one = Members(sample=torch.tensor([0]), patient=torch.tensor([7]))
+        >>> together(one, one).sample.tolist()
+        [0, 0]
+    """
+    return Members(torch.cat([part.sample for part in parts]), torch.cat([part.patient for part in parts]))
+
+
 @dataclass(frozen=True)
 class Relation:
     """Weights of every pair of a row and a column; 0 leaves the pair out.

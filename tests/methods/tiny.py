@@ -26,7 +26,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 }
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "simclr": {"hidden": 32, "outputs": 16, "temperature": 0.5},
+    "simclr": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
     "spark": {"cell": 8, "decoder_width": 16},
     "mae": {"decoder_width": 24, "decoder_heads": 2, "decoder_depth": 1},
     "voco": {"grid": (2, 2, 1), "width": 32, "norm": "layer"},
@@ -91,15 +91,15 @@ def batch_for(method: Method, name: str, size: int = 4) -> Batch:
         cells = [(o, (SIDE * i, SIDE * j, 0)) for o in range(size) for i in range(2) for j in range(2)]
         places = [(o, (*rng.integers(SIDE + 1, size=2).tolist(), 0)) for o in range(size) for _ in range(2)]
         return Batch({"base": make_views(cells, patients), "query": make_views(places, patients)}, size)
-    count = 2 if name == "simclr" else 1
-    places = [(o, (*rng.integers(SIDE + 1, size=2).tolist(), 0)) for o in range(size) for _ in range(count)]
-    hidden = None
-    if name in ("spark", "mae"):
-        side = SIDE // method.cell  # type: ignore[operator]
-        hidden = torch.zeros(1, len(places), side**3, dtype=torch.bool)
-        for row in hidden[0]:
-            row[torch.from_numpy(rng.permutation(side**3)[: round(0.6 * side**3)])] = True
-        hidden = hidden.reshape(1, len(places), side, side, side)
+    if name == "simclr":
+        first, second = ([(o, (*rng.integers(SIDE + 1, size=2).tolist(), 0)) for o in range(size)] for _ in range(2))
+        return Batch({"view": make_views(first, patients), "partner": make_views(second, patients)}, size)
+    places = [(o, (*rng.integers(SIDE + 1, size=2).tolist(), 0)) for o in range(size)]
+    side = SIDE // method.cell  # type: ignore[operator]
+    hidden = torch.zeros(1, len(places), side**3, dtype=torch.bool)
+    for row in hidden[0]:
+        row[torch.from_numpy(rng.permutation(side**3)[: round(0.6 * side**3)])] = True
+    hidden = hidden.reshape(1, len(places), side, side, side)
     views = make_views(places, patients, hidden)
     views.valid[0, :, 9:] = False  # padding, so that processes count different numbers of voxels
     return Batch({"view": views}, size)

@@ -1,4 +1,4 @@
-"""SimCLR: two augmented crops of a scan attract each other, crops of other patients repel.
+"""SimCLR: two overlapping, augmented crops of a scan attract each other, crops of other patients repel.
 
 Chen et al., ICML 2020, arXiv 2002.05709; decoupled (``coupled=False``) it is DCL, Yeh et al., arXiv 2110.06848,
 which learns better from the small batches that volumes allow.
@@ -7,8 +7,10 @@ which learns better from the small batches that volumes allow.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -16,11 +18,14 @@ from medssl.encoders.contract import Encoder
 from medssl.errors import UsageError
 from medssl.heads.projector import Projector
 from medssl.methods.contract import Context, Method, Vectors, ViewSettings
+from medssl.methods.contrastive.partner import Overlapping
 from medssl.methods.roles import random_crops
 from medssl.objectives.contrastive import contrast
 from medssl.objectives.cosine import cosine, spread
-from medssl.pairing.relation import members_of, same_sample
+from medssl.pairing.relation import members_of, same_sample, together
 from medssl.views.view import Batch, Role
+
+ROLES = ("view", "partner")
 
 
 class SimCLR(Method):
@@ -28,10 +33,12 @@ class SimCLR(Method):
 
     Args:
         encoder: whose pooled vector is projected.
+        overlap: how much the two crops of a scan overlap along each axis, at least; with 0 they may only touch.
         temperature: what similarities are divided by.
         hidden: width between the projector's two layers.
         outputs: length of the vectors that are compared.
-        norm: the projector's norm. ``batch`` is the paper's; ``layer`` does not let a small batch tell pairs apart.
+        norm: the projector's norm. ``batch`` is the paper's and keeps vectors apart from the first step on;
+            ``layer`` depends on no other row.
         coupled: whether the positive stands in the denominator too (False: DCL).
         same_patient_negatives: whether other scans of a patient repel each other, too.
     """
@@ -40,27 +47,34 @@ class SimCLR(Method):
         self,
         encoder: Encoder,
         *,
+        overlap: Annotated[float, Field(ge=0, le=1)] = 0.5,
         temperature: Annotated[float, Field(gt=0)] = 0.1,
         hidden: Annotated[int, Field(ge=1)] = 2048,
         outputs: Annotated[int, Field(ge=1)] = 128,
-        norm: Literal["batch", "layer", "none"] = "layer",
+        norm: Literal["batch", "layer", "none"] = "batch",
         coupled: bool = True,
         same_patient_negatives: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.projector = Projector(encoder.width, hidden, outputs, norm=norm)
+        self.overlap = overlap
         self.temperature = temperature
         self.coupled = coupled
         self.same_patient_negatives = same_patient_negatives
 
     def views(self, settings: ViewSettings) -> Mapping[str, Role]:
-        """Two crops of each scan."""
-        return {"view": random_crops(settings, count=2)}
+        """A crop of each scan, and a second one around it."""
+        view = random_crops(settings)
+        beside = Overlapping("view", settings.crop, self.overlap, settings.scale)
+        return {"view": view, "partner": replace(view, crop=beside)}
 
     def encode(self, batch: Batch, ctx: Context) -> Vectors:
-        """``view``: a vector for every crop."""
-        return {"view": self.projector(self.encoder(batch["view"].image).pooled)}
+        """``view`` and ``partner``: a vector for every crop."""
+        # one forward, so that a batch norm sees both crops of a pair
+        images = torch.cat([batch[role].image for role in ROLES])
+        first, second = self.projector(self.encoder(images).pooled).split([len(batch[role]) for role in ROLES])
+        return {"view": first, "partner": second}
 
     def loss(self, vectors: Vectors, batch: Batch, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
         """The contrast over the rows of all processes.
@@ -68,8 +82,8 @@ class SimCLR(Method):
         Raises:
             UsageError: no row has both a positive and a negative, so that nothing could be learned.
         """
-        z = ctx.gather(vectors["view"])
-        who = members_of(batch, "view", ctx.gather)
+        z = torch.cat([ctx.gather(vectors[role]) for role in ROLES])
+        who = together(*(members_of(batch, role, ctx.gather) for role in ROLES))
         relation = same_sample(who, same_patient_negatives=self.same_patient_negatives)
         similarity = cosine(z, z)
         loss, log = contrast(similarity / self.temperature, relation.positive, relation.negative, coupled=self.coupled)
