@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import resource
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from medssl.errors import ResourceError
 from medssl.methods.contract import Method
 from medssl.store.store import Store
 from medssl.training.plan import Plan, Progress
@@ -17,6 +19,10 @@ from medssl.training.stopping import StopSignals
 
 LOUD = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning.utilities")
 """Loggers that tell a user about the inside of training."""
+
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+"""How torch says it, on CUDA and on the CPU."""
 
 
 def fit(
@@ -49,9 +55,10 @@ def fit(
         UsageError: the recipe or the data changed since the checkpoint (``resume``).
         InputError: there is nothing to train on (``too-few``).
         MedsslError: training left finite numbers (``diverged``).
+        ResourceError: memory is not enough (``memory``).
         SystemExit: 143 or 130 after a signal; everything is saved.
     """
-    with _quiet(), StopSignals() as signals:
+    with _quiet(), _memory(plan), StopSignals() as signals:
         run = Run(method, store, plan, Path(out), signals, progress or _silent)
         run.start(resume)
         try:
@@ -69,6 +76,27 @@ def fit(
 
 def _silent(done: int, total: int, text: str) -> None:
     """Tell nobody."""
+
+
+@contextmanager
+def _memory(plan: Plan) -> Iterator[None]:
+    """Turn torch's and Python's errors about memory into ours, with what to lower (promise P34)."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        words = str(error).lower()
+        if not isinstance(error, MemoryError) and not any(sign in words for sign in NO_MEMORY):
+            raise
+        crops = sorted(
+            {str(getattr(role.crop, "shape", "?")) for stage in plan.stages for role in stage.views.values()}
+        )
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        raise ResourceError(
+            f"not enough memory for a batch of {plan.optim.batch} with crops of {', '.join(crops)};"
+            f" the process had {peak} MB at most",
+            code="memory",
+            hint="lower optim.batch or views.crop",
+        ) from error
 
 
 @contextmanager

@@ -41,6 +41,8 @@ class Hardware:
             "num_nodes": self.nodes,
             "strategy": strategy,
             "precision": self.precision_for(cuda),
+            # statistics of a process's few volumes would tell its samples from the others'; torch has it on CUDA only
+            "sync_batchnorm": cuda and devices * self.nodes > 1,
         }
 
     def precision_for(self, cuda: bool) -> str:

@@ -15,12 +15,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from medssl.errors import InputError, MedsslError, UsageError
+from medssl.errors import InputError, MedsslError, ResourceError, UsageError
 from medssl.loading.plan import Stage, Survey
 from medssl.loading.sampler import PatientSampler
 from medssl.methods.contract import Context, Method, Vectors, ViewSettings
 from medssl.store.store import Store
 from medssl.training.fit import fit
+from medssl.training.hardware import Hardware
 from medssl.training.logs import read_metrics
 from medssl.training.module import PATIENCE
 from medssl.training.plan import Keep
@@ -122,6 +123,16 @@ def test_too_many_of_them_in_a_row_stop_the_run(store: Store, tmp_path: Path) ->
     with pytest.raises(MedsslError, match=rf"{PATIENCE + 1} steps in a row, last at step {PATIENCE + 3}") as caught:
         fit(method, store, make_plan(method, steps=40), tmp_path)
     assert caught.value.code == "diverged"
+
+
+def test_too_little_memory_says_what_to_lower(store: Store, tmp_path: Path) -> None:
+    method = _method()
+    plan = replace(make_plan(method, steps=2), hardware=Hardware())
+    # a batch that no machine can hold
+    method.encode = lambda batch, ctx: {"view": torch.empty(1 << 60)}  # type: ignore[method-assign]
+    with pytest.raises(ResourceError, match=r"a batch of 2 with crops of \(16, 16, 16\)") as caught:
+        fit(method, store, plan, tmp_path)
+    assert (caught.value.code, caught.value.exit_code) == ("memory", 5)
 
 
 def test_pictures_and_tensorboard(store: Store, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ def test_without_an_accelerator_it_is_one_process_in_full_precision() -> None:
         "num_nodes": 1,
         "strategy": "auto",
         "precision": "32-true",
+        "sync_batchnorm": False,
     }
 
 

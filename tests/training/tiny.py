@@ -25,7 +25,7 @@ from medssl.volume import Volume
 VIEWS = ViewSettings(crop=(16, 16, 16), flip=(0.5, 0.5, 0.0))
 
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "simclr": ("medssl.methods.contrastive.simclr:SimCLR", {"hidden": 8, "outputs": 4}),
+    "simclr": ("medssl.methods.contrastive.simclr:SimCLR", {"hidden": 8, "outputs": 4, "norm": "layer"}),
     "voco": ("medssl.methods.region.voco:VoCo", {"grid": (2, 2, 1), "width": 8}),
 }
 
@@ -61,11 +61,11 @@ def make_store(folder: Path, count: int = 4) -> Store:
     return prepare(make_scans(folder, count), folder / "store", StoreSettings())
 
 
-def make_method(name: str = "simclr", dropout: float = 0.2) -> Method:
+def make_method(name: str = "simclr", dropout: float = 0.2, norm: str = "batch") -> Method:
     """A method with dropout in front of its encoder's end, so that the chance inside a step counts."""
     torch.manual_seed(0)
     spec, settings = SETTINGS[name]
-    encoder = build_encoder("resnet", 1, depth=10, width=4)
+    encoder = build_encoder("resenc", 1, widths=(4, 8, 8), blocks=(1, 1, 1), strides=(1, 2, 2), norm=norm)
     method: Method = load_class(spec)(encoder, **settings)
     for module in encoder.modules():
         if isinstance(module, torch.nn.Conv3d):
