@@ -86,8 +86,11 @@ def test_it_goes_on_from_weights_heads_included(scans: Path, run: Path, tmp_path
     assert answer["init"].endswith("heads: projector")
     before, after = load_weights(run), load_weights(tmp_path / "next")
     assert all(torch.allclose(after.encoder[name], value) for name, value in before.encoder.items())
-    pairs = zip(before.heads["projector"].values(), after.heads["projector"].values(), strict=True)
-    assert all(torch.allclose(a, b) for a, b in pairs)
+    projector = after.heads["projector"]
+    # running statistics of a batch norm move with any step
+    kept = {name: value for name, value in before.heads["projector"].items() if name.endswith(("weight", "bias"))}
+    assert kept
+    assert all(torch.allclose(projector[name], value) for name, value in kept.items())
 
 
 def test_another_input_contract_is_noted(scans: Path, run: Path, tmp_path: Path) -> None:
