@@ -37,7 +37,7 @@ _TWINS: dict[str, str] = {
 }
 """Public name → the module that holds it."""
 
-__all__ = ["__version__", *sorted(_TWINS)]
+__all__ = ["__version__", *sorted(_TWINS)]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

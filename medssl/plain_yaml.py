@@ -58,17 +58,17 @@ def parse_yaml(text: str, where: str = "recipe") -> Any:
         for event in yaml.parse(text, Loader=_Loader):
             tag = getattr(event, "tag", None)
             anchor = getattr(event, "anchor", None)
-            line = event.start_mark.line + 1 if event.start_mark is not None else 0
+            number = event.start_mark.line + 1 if event.start_mark is not None else 0
             if tag is not None and tag != "!":
                 raise IntegrityError(
-                    f"line {line}: the YAML tag {tag} is not allowed",
+                    f"line {number}: the YAML tag {tag} is not allowed",
                     path=where,
                     code="recipe-unsafe",
                     hint="a recipe holds plain values only",
                 )
             if anchor is not None:
                 raise IntegrityError(
-                    f"line {line}: YAML anchors and aliases are not allowed",
+                    f"line {number}: YAML anchors and aliases are not allowed",
                     path=where,
                     code="recipe-unsafe",
                     hint="write the value out",

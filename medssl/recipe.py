@@ -109,7 +109,8 @@ def check(kind: Callable[..., T], data: Mapping[str, Any], where: str = "recipe"
     try:
         return kind(**settings)
     except RecipeError as error:
-        raise RecipeError(error.reason, path=where, code=error.code, hint=error.hint) from error
+        spot = "" if error.path is None else f"{error.path}: "
+        raise RecipeError(f"{spot}{error.reason}", path=where, code=error.code, hint=error.hint) from error
 
 
 def _check_settings(
@@ -157,7 +158,9 @@ def _construct(kind: Callable[..., Any], settings: dict[str, Any], where: str, a
     try:
         return kind(**settings)
     except RecipeError as error:
-        raise RecipeError(f"{at}: {error.reason}", path=where, code=error.code, hint=error.hint) from error
+        # a constructor names the setting in ``path``, or says it in the reason
+        spot = at if error.path is None else f"{at}.{error.path}"
+        raise RecipeError(f"{spot}: {error.reason}", path=where, code=error.code, hint=error.hint) from error
 
 
 def choose(marker: From, value: Any, where: str = "recipe", at: str = "part") -> Choice:
@@ -255,7 +258,8 @@ def _schema_of(annotation: Any) -> dict[str, Any]:
 def _parameters(kind: Callable[..., Any], injected: tuple[str, ...]) -> dict[str, tuple[Any, Any]]:
     signature = inspect.signature(kind)
     owner: Any = kind
-    hints = get_type_hints(owner.__init__ if isinstance(owner, type) else owner, include_extras=True)
+    annotated = getattr(owner, "__init__") if isinstance(owner, type) else owner  # noqa: B009
+    hints = get_type_hints(annotated, include_extras=True)
     out: dict[str, tuple[Any, Any]] = {}
     for name, parameter in signature.parameters.items():
         if name in injected or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

@@ -11,10 +11,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "medssl"
 ROOMS = (
     "errors",
+    "atomic",
     "plain_yaml",
     "recipe",
     "draws",
     "volume",
+    "classes",
+    "identifiers",
     "manifest",
     "io",
     "datasets",
@@ -46,7 +49,21 @@ HOMES = {
     "matplotlib": {"reporting"},
     "typer": {"verbs", "cli"},
 }
-NO_TORCH = {"errors", "plain_yaml", "recipe", "draws", "volume", "manifest", "io", "datasets", "verbs", "cli"}
+NO_TORCH = {
+    "errors",
+    "atomic",
+    "classes",
+    "identifiers",
+    "plain_yaml",
+    "recipe",
+    "draws",
+    "volume",
+    "manifest",
+    "io",
+    "datasets",
+    "verbs",
+    "cli",
+}
 
 
 def imports_of(source: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from medssl.evaluation.interval import bootstrap, mean_of
 from medssl.identifiers import hashed
 from medssl.io.read import read_label
 from medssl.manifest import Manifest, Record
+from medssl.methods.tuning.heights import HEIGHT
 from medssl.store.rows import record_name, target_numbers, target_words
 
 EVALUATION, TABLE = "evaluation.json", "evaluation.csv"
@@ -39,8 +40,9 @@ def evaluate(
     Returns:
         For segmentation: ``dice`` (class name to ``mean``, ``low``, ``high`` and ``cases``), ``mean_dice``, and
         ``cases``, each with its Dice by class; a class that a case does not hold has none. For classification:
-        ``auc``, ``accuracy`` and their intervals. Intervals are 95 % bootstrap over patients, none with one patient.
-        The same stands in ``evaluation.json``, and a table in ``evaluation.csv``, beside the predictions.
+        ``auc`` and ``accuracy`` over scans, ``crop_auc`` and ``crop_accuracy`` over windows. Intervals are 95 %
+        bootstrap over patients, none with one patient. The same stands in ``evaluation.json``, and a table in
+        ``evaluation.csv``, beside the predictions.
 
     Raises:
         InputError: there are no predictions (``missing``), nothing to compare (``too-few``), or a label does not
@@ -92,22 +94,34 @@ def _segmentation(folder: Path, answer: dict[str, Any], table: Manifest, pairs: 
 
 
 def _classification(folder: Path, answer: dict[str, Any], table: Manifest, pairs: Pairs) -> dict[str, Any]:
+    settings, names = answer["settings"], list(answer["classes"].values())
+    if settings.get("target", HEIGHT) == HEIGHT:
+        crops = [(c["truth"], c["probabilities"], case["patient"]) for _, case in pairs for c in case["crops"]]
+        return {f"crop_{metric}": found for metric, found in _scores(crops).items()}
+    column = settings["target"]
+    words = target_words([record for record, _ in pairs])
+    scans: list[Scored] = []
+    crops = []
+    for record, case in pairs:
+        text = record.targets.get(column, "").strip()
+        if not text:
+            continue
+        truth = names.index(text) if text in names else int(target_numbers(record, words)[column])
+        scans.append((truth, list(case["probabilities"].values()), case["patient"]))
+        crops += [(truth, crop["probabilities"], case["patient"]) for crop in case["crops"]]
+    if not scans:
+        raise InputError("no row with a prediction has a target", path=table.path, code="too-few")
+    return {**_scores(scans), **{f"crop_{metric}": found for metric, found in _scores(crops).items()}}
+
+
+Scored = tuple[int, list[float], str]
+"""True class, probabilities of the classes, patient."""
+
+
+def _scores(rows: Sequence[Scored]) -> dict[str, Any]:
+    """AUC and accuracy with their intervals over patients."""
     from medssl.evaluation.auc import auc
 
-    rows: list[tuple[int, list[float], str]] = []
-    if "crops" in pairs[0][1]:
-        rows = [(c["truth"], c["probabilities"], case["patient"]) for _, case in pairs for c in case["crops"]]
-    else:
-        column = answer["settings"]["target"]
-        names = list(answer["classes"].values())
-        words = target_words([record for record, _ in pairs])
-        for record, case in pairs:
-            text = record.targets.get(column, "").strip()
-            if text:
-                number = names.index(text) if text in names else int(target_numbers(record, words)[column])
-                rows.append((number, list(case["probabilities"].values()), case["patient"]))
-    if not rows:
-        raise InputError("no row with a prediction has a target", path=table.path, code="too-few")
     labels, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
     patients = [row[2] for row in rows]
 
@@ -115,7 +129,7 @@ def _classification(folder: Path, answer: dict[str, Any], table: Manifest, pairs
         # a draw of patients may hold one class only; it tells nothing
         return auc(scores[chosen], labels[chosen]) if len(np.unique(labels[chosen])) > 1 else float("nan")
 
-    low, high = bootstrap(patients, area, draws_count=500)
+    low, high = bootstrap(patients, area)
     right = (scores.argmax(1) == labels).astype(float).tolist()
     return {
         "auc": {"mean": auc(scores, labels), "low": low, "high": high, "cases": len(rows)},
@@ -151,7 +165,7 @@ def _write_table(path: Path, result: dict[str, Any]) -> None:
         writer.writerows([case["name"], "dice", name, _number(value), "", ""] for name, value in case["dice"].items())
     for name, found in result.get("dice", {}).items():
         writer.writerow(["all", "dice", name, *(_number(found[key]) for key in ("mean", "low", "high"))])
-    for metric in ("mean_dice", "auc", "accuracy"):
+    for metric in ("mean_dice", "auc", "accuracy", "crop_auc", "crop_accuracy"):
         if metric in result:
             writer.writerow(["all", metric, "", *(_number(result[metric][key]) for key in ("mean", "low", "high"))])
     write_text(path, out.getvalue())

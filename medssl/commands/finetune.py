@@ -147,8 +147,7 @@ def _encoder_choice(asked: FinetuneRecipe, weights: Weights | None) -> Choice:
 
 def _classes(task: Choice, store: Store, manifest: str) -> dict[int, str] | list[str]:
     """Label values and names for segmentation; names of the classes for classification."""
-    from medssl.methods.tuning.classify import REGION
-    from medssl.methods.tuning.regions import region_names
+    from medssl.methods.tuning.heights import HEIGHT, region_names
 
     if task.name == "segment":
         missing = [n for n in range(len(store)) if not store.entry(n).voxels.labelled]
@@ -161,7 +160,7 @@ def _classes(task: Choice, store: Store, manifest: str) -> dict[int, str] | list
             )
         return store.classes
     column = setting(task, "target")
-    if column == REGION:
+    if column == HEIGHT:
         return list(region_names(setting(task, "regions")))
     values = [store.row(n).targets[column] for n in range(len(store)) if column in store.row(n).targets]
     if not values:
@@ -171,7 +170,7 @@ def _classes(task: Choice, store: Store, manifest: str) -> dict[int, str] | list
 
 
 def _method(task: Choice, encoder: Any, classes: Any, store: Store) -> Method:
-    from medssl.methods.tuning.regions import bodies_of
+    from medssl.methods.tuning.heights import bodies_of
 
     more = {"bodies": bodies_of(store)} if task.name == "classify" else {}
     method: Method = task.build(encoder, classes=classes, **more)

@@ -13,9 +13,8 @@ from torch import Tensor
 from medssl.errors import InputError
 from medssl.inference.export import to_label_map, with_values
 from medssl.inference.model import Model
-from medssl.inference.window import corners, sliding_window
-from medssl.methods.tuning.classify import REGION
-from medssl.methods.tuning.regions import body_of, region_of
+from medssl.inference.window import corners, sliding_window, windows_at_once
+from medssl.methods.tuning.heights import HEIGHT, body_of, region_of
 from medssl.store.process import Processed, process
 from medssl.views.grid import Box
 from medssl.volume import Volume
@@ -50,7 +49,7 @@ def segment_scan(
 def classify_scan(
     model: Model, volume: Volume, *, modality: str = "", overlap: float = 0.5, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Class probabilities of a scan: the mean over its windows; for regions, one answer a window.
+    """Class probabilities of a scan, the mean over its windows, and of every window by itself.
 
     Args:
         model: fine-tuned to classify.
@@ -60,31 +59,36 @@ def classify_scan(
         progress: told after every window.
 
     Returns:
-        ``probabilities`` by class name; or for the target ``region``, ``crops``: a list of ``truth`` (the region by
-        the window's place, a class number) and ``probabilities`` (in the order of the classes).
+        ``probabilities`` by class name (not for the target ``height``, which a scan as a whole has none of), and
+        ``crops``: a list of ``probabilities`` in the order of the classes, for ``height`` with ``truth``, the part
+        of the body by the window's place (a class number).
     """
     done, image = _prepared(model, volume, modality)
     padded, places = _windows(model, image, overlap)
     answers: list[NDArray[np.float32]] = []
-    for number, place in enumerate(places):
-        crop = padded[:, *(slice(a, a + n) for a, n in zip(place, model.crop, strict=True))]
-        answers.append(model.probabilities(crop[None])[0].cpu().numpy())
+    together = windows_at_once(model.crop)
+    for start in range(0, len(places), together):
+        some = places[start : start + together]
+        crops = [padded[:, *(slice(a, a + n) for a, n in zip(place, model.crop, strict=True))] for place in some]
+        answers += list(model.probabilities(torch.stack(crops)).cpu().numpy())
         if progress is not None:
-            progress(number + 1, len(places))
-    if model.settings.get("target", REGION) != REGION:
+            progress(len(answers), len(places))
+    if model.settings.get("target", HEIGHT) != HEIGHT:
         mean = np.mean(answers, axis=0)
+        names = model.classes.values()
         return {
-            "probabilities": {name: round(float(p), 6) for name, p in zip(model.classes.values(), mean, strict=True)}
+            "probabilities": {name: round(float(p), 6) for name, p in zip(names, mean, strict=True)},
+            "crops": [{"probabilities": [round(float(p), 6) for p in answer]} for answer in answers],
         }
     body = body_of(done.image.affine, done.body)
-    crops = []
+    found = []
     for place, answer in zip(places, answers, strict=True):
         step = np.eye(4)
         step[:3, 3] = place
         box = Box(done.image.affine @ step, model.crop)
         truth = region_of(box.to_numbers(), body, len(model.classes))
-        crops.append({"truth": truth, "probabilities": [round(float(p), 6) for p in answer]})
-    return {"crops": crops}
+        found.append({"truth": truth, "probabilities": [round(float(p), 6) for p in answer]})
+    return {"crops": found}
 
 
 def _prepared(model: Model, volume: Volume, modality: str) -> tuple[Processed, Tensor]:

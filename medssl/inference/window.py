@@ -23,7 +23,7 @@ def sliding_window(
     window: Window,
     *,
     overlap: float = 0.5,
-    batch: int = 1,
+    batch: int | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
@@ -34,7 +34,7 @@ def sliding_window(
         image: ``(C, i, j, k)``; a scan smaller than the window is padded with 0, the value of the background.
         window: voxels along i, j and k.
         overlap: least share of a window that the next one covers again.
-        batch: windows at a time.
+        batch: windows at a time; by default as ``windows_at_once`` says.
         device: where ``predict`` works; the sums stay on the CPU in float32.
         progress: called with windows done and windows in all.
 
@@ -51,6 +51,7 @@ def sliding_window(
     """
     if not 0 <= overlap < 1:
         raise UsageError(f"overlap must be in [0, 1), got {overlap}", path="overlap")
+    batch = batch or windows_at_once(window)
     shape = (image.shape[1], image.shape[2], image.shape[3])
     padded, low = _pad(image, window)
     places = list(corners((padded.shape[1], padded.shape[2], padded.shape[3]), window, overlap))
@@ -73,6 +74,19 @@ def sliding_window(
         raise UsageError("there is no window to predict", path="window")
     total /= weights
     return total[:, *(slice(a, a + n) for a, n in zip(low, shape, strict=True))]
+
+
+def windows_at_once(window: Window) -> int:
+    """How many windows are predicted together.
+
+    At least two: on a CPU, torch convolves a single small window several times more slowly than one of two. At most
+    what a window of 64³ voxels holds, so that memory does not grow.
+
+    Example:
+        >>> windows_at_once((32, 32, 32)), windows_at_once((96, 96, 96))
+        (8, 2)
+    """
+    return max(2, 64**3 // math.prod(window))
 
 
 def corners(shape: Window, window: Window, overlap: float) -> Iterator[Window]:

@@ -29,6 +29,14 @@ class ScanIds(Protocol):
         """Names of ``views.view.IDS`` to integers."""
         ...
 
+    def modality(self, position: int) -> str:
+        """``CT``, ``MR``, … or empty: to pair the sequences of a study."""
+        ...
+
+    def targets(self, position: int) -> Mapping[str, float]:
+        """Target columns to numbers: to balance classes."""
+        ...
+
 
 Survey = dict[str, Tensor]
 """Plain tensors that a pass over the data set leaves behind (cluster labels, features); checkpointed."""

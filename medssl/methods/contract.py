@@ -93,14 +93,20 @@ class Method(nn.Module, ABC):
     def after_step(self, ctx: Context) -> None:
         """Move EMA copies, queues and prototypes; called once per optimiser step."""
 
-    def survey(self, stage: str, vectors: Vectors, ids: Mapping[str, Tensor]) -> Survey:
-        """Make plain data of a pass over all scans; only asked for where a stage says ``survey=True``."""
-        raise ValueError(f"{type(self).__name__} has no survey for stage {stage!r}")
+    def survey(self, vectors: Vectors, ids: Mapping[str, Tensor], ctx: Context) -> Survey:
+        """Make plain data of a pass over all scans; only asked for where a stage says ``survey=True``.
+
+        Args:
+            vectors: what ``encode`` gave for every scan, in store order.
+            ids: names of ``views.view.IDS`` to ``(N,)``, in the same order.
+            ctx: its ``stage`` is the one that follows, its generator is set by the seed and that stage.
+        """
+        raise ValueError(f"{type(self).__name__} has no survey for stage {ctx.stage!r}")
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Parameters with and without weight decay (biases, norms and other vectors have none)."""
-        decay = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
-        plain = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
+        """Parameters with and without weight decay (biases, norms, mask tokens and other vectors have none)."""
+        decay = [p for p in self.parameters() if p.requires_grad and p.squeeze().ndim > 1]
+        plain = [p for p in self.parameters() if p.requires_grad and p.squeeze().ndim <= 1]
         groups: list[dict[str, Any]] = [{"params": decay, "name": "decay"}]
         return [*groups, {"params": plain, "weight_decay": 0.0, "name": "plain"}]
 

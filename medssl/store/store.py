@@ -107,6 +107,14 @@ class Store:
         """``patient``, ``study``, ``series`` and ``record`` of a scan; -1 where unknown."""
         return dict(self._rows[position].ids)
 
+    def modality(self, position: int) -> str:
+        """``CT``, ``MR``, … as in the manifest, or empty."""
+        return self._rows[position].modality
+
+    def targets(self, position: int) -> dict[str, float]:
+        """Target columns to numbers."""
+        return dict(self._rows[position].targets)
+
     def row(self, position: int) -> Row:
         """What the manifest said of a scan."""
         return self._rows[position]

@@ -157,7 +157,7 @@ class Run:
         if torch.cuda.is_available():
             self.method.to("cuda")
         self.state.surveys[stage.name] = run_survey(
-            self.method, stage, len(self.store), self.plan.optim.batch, feed, ctx
+            self.method, stage, len(self.store), self.plan.optim.batch, feed, ctx, self.plan.seed
         )
         self.state.take(self.state.step, "", None, None)
         self.save()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medssl import draws
 from medssl.errors import MedsslError
 from medssl.loading.plan import Sampler, Stage, Survey
 from medssl.methods.contract import Context, Method
@@ -34,7 +35,7 @@ Feed = Callable[[Sampler, int, int], Iterable[Batch]]
 """From a sampler, the samples a batch and the number of batches to the batches."""
 
 
-def run_survey(method: Method, stage: Stage, scans: int, batch: int, feed: Feed, ctx: Context) -> Survey:
+def run_survey(method: Method, stage: Stage, scans: int, batch: int, feed: Feed, ctx: Context, seed: int = 0) -> Survey:
     """Encode all scans in order and ask the method what to keep.
 
     Args:
@@ -44,6 +45,7 @@ def run_survey(method: Method, stage: Stage, scans: int, batch: int, feed: Feed,
         batch: samples at a time.
         feed: makes batches.
         ctx: the method's context.
+        seed: with the stage's name it sets the generator that the method's survey draws from.
 
     Raises:
         MedsslError: what the method left is not plain tensors (``method``).
@@ -63,10 +65,11 @@ def run_survey(method: Method, stage: Stage, scans: int, batch: int, feed: Feed,
                     vectors.setdefault(name, []).append(value.cpu())
                 for name, value in found[role].ids.items():
                     ids.setdefault(name, []).append(value)
+        ctx.generator.manual_seed(draws.torch_seed(seed, draws.STEP, draws.stable_int(stage.name)))
         left = method.survey(
-            stage.name,
             {name: torch.cat(parts) for name, parts in vectors.items()},
             {name: torch.cat(parts) for name, parts in ids.items()},
+            ctx,
         )
     method.train()
     if not all(isinstance(value, Tensor) for value in left.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -129,9 +130,11 @@ def report(
     answer(run(run_folder, out), json)
 
 
-def _spacing(text: str | None) -> tuple[float, float, float] | str | None:
-    if text is None or text == "median":
-        return text
+def _spacing(text: str | None) -> tuple[float, float, float] | Literal["median"] | None:
+    if text is None:
+        return None
+    if text == "median":
+        return "median"
     numbers = _numbers(text, "--spacing", (1, 3))
     i, j, k = numbers * 3 if len(numbers) == 1 else numbers
     return i, j, k

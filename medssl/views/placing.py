@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.views.grid import Array, Grid
-from medssl.views.kept import kept_of
 from medssl.views.view import Scan
 
 TRIES = 16
@@ -52,7 +51,7 @@ def draw_edge(scan: Scan, shape: Shape, step: Array, rng: np.random.Generator) -
             out[axis] = np.floor(room / 2) if room <= 0 else rng.integers(0, int(room) + 1)
         else:
             out[axis] = room / 2 if room <= 0 else rng.uniform(0, room)
-    kept = kept_of(scan)
+    kept = scan.kept
     if kept is not None and scan.shape[kept.axis] > extent[kept.axis]:
         out[kept.axis] = _edge_on_kept(scan, shape, step, kept.axis, kept.positions, rng)
     return out
@@ -93,7 +92,7 @@ def draw_in_body(scan: Scan, shape: Shape, step: Array, share: float, rng: np.ra
     low, high = scan.body.astype(np.float64)
     onto = np.clip(edge, np.minimum(low, high - extent), np.maximum(low, high - extent))
     room = np.asarray(scan.shape) - extent
-    kept = kept_of(scan)
+    kept = scan.kept
     free = [axis for axis in range(3) if room[axis] > 0 and (kept is None or axis != kept.axis)]
     # a body at the scan's edge may ask for a place outside of it
     edge[free] = np.clip(onto, 0.0, np.maximum(room, 0.0))[free]

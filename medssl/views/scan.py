@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from medssl.store.store import Store
-from medssl.views.kept import KEPT, kept_points
 from medssl.views.view import Scan
 
 
@@ -16,7 +15,12 @@ def scan_of(store: Store, position: int) -> Scan:
     """
     entry = store.entry(position)
     _, i, j, k = entry.voxels.shape
-    points = dict(entry.points)
-    if entry.kept is not None:
-        points[KEPT] = kept_points(entry.kept)
-    return Scan((i, j, k), entry.voxels.affine, entry.voxels.body, store.ids(position), points, entry.row.modality)
+    return Scan(
+        (i, j, k),
+        entry.voxels.affine,
+        entry.voxels.body,
+        store.ids(position),
+        dict(entry.points),
+        entry.row.modality,
+        entry.kept,
+    )

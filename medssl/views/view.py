@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medssl.store.kept import Kept
 from medssl.views.grid import Grid
 
 IDS = ("patient", "study", "series", "record", "region", "time", "cluster")
@@ -28,6 +29,7 @@ class Scan:
         ids: names of ``IDS`` to integers.
         label_points: class value to ``(n, 3)`` stored voxel indices of that class (a bounded sample).
         modality: ``CT``, ``MR``, … or empty.
+        kept: the slices that a reduced manifest keeps, on which crops are then centred; None where all are.
     """
 
     shape: tuple[int, int, int]
@@ -36,6 +38,7 @@ class Scan:
     ids: Mapping[str, int]
     label_points: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
     modality: str = ""
+    kept: Kept | None = None
 
 
 class CropPolicy(Protocol):
@@ -61,7 +64,10 @@ class Augmentation(Protocol):
 class MaskPolicy(Protocol):
     """Which cells of a view are hidden."""
 
-    cell: int
+    @property
+    def cell(self) -> int:
+        """Edge of a cell, in voxels of the view."""
+        ...
 
     def draw(self, cells: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
         """True where hidden, on the grid of cells; the same count in every draw."""
@@ -147,12 +153,15 @@ class Views:
         valid: ``(N, 1, i, j, k)`` bool.
         affine: ``(N, 4, 4)`` float64, view voxel to millimetres.
         box: ``(N, 15)`` float64, ``Box.to_numbers`` of each.
-        owner: ``(N,)`` int64, the sample of the batch that each belongs to.
+        owner: ``(N,)`` int64, the sample of the batch that each belongs to. Views stand sample by sample, and
+            within a sample in the order in which the crop policy gave them.
         ids: name of ``IDS`` to ``(N,)`` int64.
         label: ``(N, 1, i, j, k)`` int64, or None.
         targets: name to ``(N,)`` float32.
         hidden: ``(draws, N, cells…)`` bool, or None.
         params: what was drawn for each.
+        displacement: ``(N, 3, i, j, k)`` float32 millimetres added after ``affine``, or None where no view of the
+            role is deformed.
     """
 
     image: Tensor
@@ -165,6 +174,7 @@ class Views:
     targets: dict[str, Tensor] = field(default_factory=dict)
     hidden: Tensor | None = None
     params: list[Mapping[str, Any]] = field(default_factory=list)
+    displacement: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.image.shape[0])

@@ -65,7 +65,7 @@ class Mean(Method):
         loss = ((vectors["view"] - 2) ** 2).mean() + ((self.head - 1) ** 2).mean()
         return (loss * math.nan if ctx.step in self.bad else loss), {"extra": torch.tensor(3.0)}
 
-    def survey(self, stage: str, vectors: Vectors, ids: Mapping[str, Tensor]) -> Survey:
+    def survey(self, vectors: Vectors, ids: Mapping[str, Tensor], ctx: Context) -> Survey:
         return {"means": vectors["view"], "record": ids["record"]}
 
     def after_step(self, ctx: Context) -> None:

@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 
 from medssl.errors import RecipeError
+from medssl.store.kept import Kept
 from medssl.views.crops import BaseGrid, Centre, LabelWeighted, RandomCrop, Twin, Within
 from medssl.views.grid import Grid, apply, overlap_share
-from medssl.views.kept import KEPT
 from medssl.views.view import Scan
 from tests.store.making import OBLIQUE
 
 SHAPE = (40, 30, 20)
 
 
-def _scan(shape: tuple[int, int, int] = SHAPE, body: object = None, points: object = None) -> Scan:
+def _scan(
+    shape: tuple[int, int, int] = SHAPE, body: object = None, points: object = None, kept: Kept | None = None
+) -> Scan:
     box = np.array(body if body is not None else [[0, 0, 0], shape])
-    return Scan(shape, OBLIQUE, box, {}, points or {})  # type: ignore[arg-type]
+    return Scan(shape, OBLIQUE, box, {}, points or {}, kept=kept)  # type: ignore[arg-type]
 
 
 def _edges(scan: Scan, grid: Grid) -> np.ndarray:
@@ -76,8 +78,7 @@ def test_an_all_background_scan_can_be_cropped() -> None:
 )
 def test_crops_are_centred_on_kept_slices_alone(policy: RandomCrop | LabelWeighted) -> None:
     kept = [5, 6, 14]
-    points = {KEPT: np.array([[-1, -1, k] for k in kept]), 1: np.array([[3, 3, 5], [3, 3, 9]])}
-    scan = _scan(points=points)
+    scan = _scan(points={1: np.array([[3, 3, 5], [3, 3, 9]])}, kept=Kept(2, tuple(kept)))
     middles = set()
     for grid in _draw(policy, scan, 200):
         middle = np.array([[grid.shape[axis] // 2 for axis in range(3)]])
@@ -86,7 +87,7 @@ def test_crops_are_centred_on_kept_slices_alone(policy: RandomCrop | LabelWeight
 
 
 def test_a_kept_slice_at_the_end_stays_in_the_crop_that_is_moved_inside() -> None:
-    scan = _scan(points={KEPT: np.array([[-1, -1, 19]])})
+    scan = _scan(kept=Kept(2, (19,)))
     low, high = _edges(scan, _draw(RandomCrop((8, 8, 8), body_share=0.0), scan, 1)[0])
     assert (low[2], high[2]) == pytest.approx((12.0, 20.0))
 

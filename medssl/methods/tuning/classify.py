@@ -1,4 +1,4 @@
-"""Fine-tune an encoder for classification: a scan's target column, or the region of the body that a crop shows."""
+"""Fine-tune an encoder for classification: a scan's target column, or the height in the body that a crop shows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ from medssl.heads.classification import ClassificationHead
 from medssl.loading.plan import Stage
 from medssl.methods.contract import Context, Method, Vectors, ViewSettings
 from medssl.methods.roles import random_crops
-from medssl.methods.tuning.regions import Bodies, region_of
+from medssl.methods.tuning.heights import HEIGHT, Bodies, region_of
 from medssl.methods.tuning.stages import scaled_groups, tuning_stages
 from medssl.views.view import Batch, Role, Views
-
-REGION = "region"
-"""The target that needs no column: which part of the body, from feet to head, a crop's centre lies in."""
 
 
 class Classify(Method):
@@ -29,9 +26,9 @@ class Classify(Method):
     Args:
         encoder: gives the pooled vector.
         classes: names of the classes, in the order of their numbers.
-        bodies: for the target ``region``: where each scan's body begins and ends.
-        target: a target column of the manifest, or ``region``.
-        regions: for the target ``region``: into how many equal parts the body is divided.
+        bodies: for the target ``height``: where each scan's body begins and ends.
+        target: a target column of the manifest, or ``height``.
+        regions: for the target ``height``: into how many equal parts the body is divided.
         dropout: share of the pooled vector that is dropped in training.
         encoder_lr: the encoder's learning rate, as a share of the head's.
         freeze_steps: steps in which the head alone is trained, at first.
@@ -43,7 +40,7 @@ class Classify(Method):
         classes: Sequence[str],
         bodies: Bodies | None = None,
         *,
-        target: str = REGION,
+        target: str = HEIGHT,
         regions: Annotated[int, Field(ge=2)] = 4,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         encoder_lr: Annotated[float, Field(ge=0)] = 1.0,
@@ -51,7 +48,7 @@ class Classify(Method):
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
-        if target == REGION and len(self.classes) != regions:
+        if target == HEIGHT and len(self.classes) != regions:
             raise InputError(f"{regions} regions need {regions} names, got {len(self.classes)}", code="label")
         if len(self.classes) < 2:
             raise InputError(f"the target {target} must have two classes, got {list(self.classes)}", code="too-few")
@@ -91,7 +88,7 @@ class Classify(Method):
         Raises:
             InputError: the column is missing in all rows (``label``).
         """
-        if self.target == REGION:
+        if self.target == HEIGHT:
             places = zip(views.box.cpu(), views.ids["record"].tolist(), strict=True)
             return torch.tensor([region_of(box.numpy(), self.bodies[record], self.regions) for box, record in places])
         if self.target not in views.targets:

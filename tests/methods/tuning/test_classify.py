@@ -10,7 +10,7 @@ from medssl.encoders.build import build_encoder
 from medssl.errors import InputError
 from medssl.methods.contract import Context
 from medssl.methods.tuning.classify import Classify
-from medssl.methods.tuning.regions import body_of, region_names, region_of
+from medssl.methods.tuning.heights import body_of, region_names, region_of
 from medssl.views.grid import Box
 from medssl.views.view import Batch, Views
 

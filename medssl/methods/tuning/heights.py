@@ -1,4 +1,4 @@
-"""Which part of the body a crop shows: arithmetic on its box and the scan's geometry."""
+"""How high in the body a crop lies: arithmetic on its box and the scan's geometry."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from medssl.store.store import Store
 from medssl.volume import axes_of
+
+HEIGHT = "height"
+"""The target that needs no column: which part of the body, from feet to head, a crop's centre lies in."""
 
 _FEET_TO_HEAD = 2
 

@@ -1,0 +1,284 @@
+"""``medssl demo``: the whole path on small scans, from a check of the manifest to one page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medssl.classes import write_classes
+from medssl.commands.runs import Progress, silent, write_json
+from medssl.errors import CheckError, UsageError, from_os_error
+from medssl.manifest import Manifest
+
+FAMILIES = {"simclr": "contrastive", "spark": "masked", "voco": "region"}
+"""Method → its family: one of each."""
+
+SCRATCH = "scratch"
+QUICK = {"pretrain": 8, "segment": 24, "classify": 12}
+"""Steps of the short form, for each kind of run."""
+
+
+@dataclass
+class Demo:
+    """What the demo knows while it runs.
+
+    Args:
+        out: where everything goes.
+        quick: the short form.
+        phantoms: made-up anatomy.
+        seed: of every run.
+        progress: told about every step.
+        seconds: step → how long it took.
+        runs: name → what the run said of itself.
+        scores: initialisation → task → what ``evaluate`` said.
+    """
+
+    out: Path
+    quick: bool
+    phantoms: bool
+    seed: int
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Measure a step."""
+        self.progress(0, 1, name)
+        start = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+        self.progress(1, 1, name)
+
+
+def demo(
+    out: str | Path = "medssl-demo",
+    *,
+    quick: bool = False,
+    phantoms: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run every step on small scans and write the report.
+
+    Args:
+        out: a folder that does not exist yet, or is empty.
+        quick: fewer steps, at most 90 seconds.
+        phantoms: made-up anatomy instead of the samples; needs no network.
+        seed: of every draw.
+        progress: called with parts done, parts in all, and what is being done.
+
+    Returns:
+        ``report``, ``table`` (one row an initialisation), ``seconds`` by step, ``data_wait`` by run, ``removed``,
+        ``peak_memory_mb``, ``commands`` for one's own data, and ``text`` to print.
+
+    Raises:
+        UsageError: something stands in ``out`` (``exists``).
+        ResourceError: the samples cannot be fetched (``network``).
+    """
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("something stands there already", path=out, code="exists", hint="choose another --out")
+    run = Demo(folder, quick, phantoms, seed, progress or silent)
+    with run.step("get the scans"):
+        manifest = _scans(run)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise from_os_error(error, out) from error
+    with run.step("check the manifest"):
+        problems = _check(manifest, run.progress)
+    with run.step("leave redundant scans out"):
+        reduced = _reduce(run, manifest)
+    data = _tables(run, Manifest.read(reduced["manifest"], reduced["root"]))
+    with run.step("prepare the store"):
+        _prepare(run, data)
+    for method in FAMILIES:
+        with run.step(f"pretrain by {method}"):
+            run.runs[method] = _pretrain(run, method, data)
+    for init in (*FAMILIES, SCRATCH):
+        with run.step(f"fine-tune from {init}"):
+            for task in ("segment", "classify"):
+                run.runs[f"{task}_{init}"] = _finetune(run, task, init, data)
+        with run.step("predict and evaluate"):
+            run.scores[init] = {task: _score(run, task, init, data) for task in ("segment", "classify")}
+    with run.step("write the report"):
+        report = _report(run, manifest, problems, reduced["removed"], data)
+    return _answer(run, report, reduced["removed"])
+
+
+def _scans(run: Demo) -> Path:
+    if run.phantoms:
+        from medssl.datasets.phantom_set import write_phantoms
+
+        return write_phantoms(run.out / "phantoms", seed=run.seed, progress=run.progress)
+    from medssl.datasets.samples import fetch_samples
+
+    return fetch_samples(None, run.progress)
+
+
+def _check(manifest: Path, progress: Progress) -> list[str]:
+    from medssl.commands.manifest import check_manifest
+
+    found = check_manifest(manifest, deep=True, progress=progress)
+    if found["lines"]:
+        raise CheckError(
+            "the manifest has problems", problems=[str(line) for line in found["lines"]], path=str(manifest)
+        )
+    return [str(line) for line in found["warnings"]]
+
+
+def _reduce(run: Demo, manifest: Path) -> dict[str, Any]:
+    from medssl.commands.reduce import reduce
+
+    return reduce(manifest, run.out / "reduced", progress=run.progress)
+
+
+def _tables(run: Demo, manifest: Manifest) -> dict[str, Manifest]:
+    """The reduced manifest three times: every scan, those with organ labels, those with a body region."""
+    wanted: dict[str, Callable[[Any], Any]] = {
+        "pretrain": lambda record: True,
+        "segment": lambda record: record.label,
+        "classify": lambda record: record.targets.get("region"),
+    }
+    out = {}
+    for name, wants in wanted.items():
+        path = run.out / "data" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = tuple(record for record in manifest.records if wants(record))
+        table = Manifest(path=path, root=manifest.root, records=rows, classes=manifest.classes)
+        table.write(path)
+        write_classes(path.with_suffix(".yaml"), manifest.classes)
+        out[name] = Manifest.read(path, manifest.root)
+    return out
+
+
+def _prepare(run: Demo, data: Mapping[str, Manifest]) -> None:
+    """One store a table; a scan that stands in several is processed once and then reused."""
+    from medssl.commands.prepare import prepare
+
+    for name, table in data.items():
+        prepare(
+            table.path,
+            run.out / "store" / name,
+            root=table.root,
+            spacing_mm=(3.0, 3.0, 3.0),
+            window_hu=(-175.0, 250.0),
+            progress=run.progress,
+        )
+
+
+def _overrides(run: Demo, out: Path, table: str, data: Mapping[str, Manifest]) -> list[str]:
+    import json
+
+    text = {
+        "out": out,
+        "data.manifest": data[table].path,
+        "data.root": data[table].root,
+        "data.store": run.out / "store" / table,
+        "data.split": "train",
+    }
+    return [f"seed={run.seed}", *(f"{key}={json.dumps(str(value))}" for key, value in text.items())]
+
+
+def _steps(run: Demo, kind: str) -> list[str]:
+    return [f"optim.steps={QUICK[kind]}", "optim.warmup_steps=2"] if run.quick else []
+
+
+def _pretrain(run: Demo, method: str, data: Mapping[str, Manifest]) -> dict[str, Any]:
+    from medssl.commands.pretrain import pretrain
+
+    overrides = [*_overrides(run, run.out / "runs" / method, "pretrain", data), *_steps(run, "pretrain")]
+    pictures = ["keep.pictures_every=4"] if run.quick else []
+    return pretrain(f"demo/pretrain_{method}", [*overrides, *pictures], progress=run.progress)
+
+
+def _finetune(run: Demo, task: str, init: str, data: Mapping[str, Manifest]) -> dict[str, Any]:
+    import json
+
+    from medssl.commands.finetune import finetune
+
+    overrides = [*_overrides(run, run.out / "runs" / f"{task}_{init}", task, data), *_steps(run, task)]
+    if init != SCRATCH:
+        overrides.append(f"init={json.dumps(str(run.out / 'runs' / init / 'weights'))}")
+    return finetune(f"demo/finetune_{task}", overrides, progress=run.progress)
+
+
+def _score(run: Demo, task: str, init: str, data: Mapping[str, Manifest]) -> dict[str, Any]:
+    from medssl.commands.evaluate import evaluate
+    from medssl.commands.predict import predict
+
+    where = run.out / "predictions" / f"{task}_{init}"
+    table = data[task]
+    predict(
+        run.out / "runs" / f"{task}_{init}",
+        table.path,
+        where,
+        root=table.root,
+        split="test",
+        overlap=0.25,
+        progress=run.progress,
+    )
+    return evaluate(where, table.path, root=table.root, split="test")
+
+
+def _report(
+    run: Demo, manifest: Path, problems: list[str], removed: list[dict[str, Any]], data: Mapping[str, Manifest]
+) -> Path:
+    from medssl.commands.demo_content import gather
+    from medssl.reporting.demo_report import build_demo_report
+
+    content = gather(run, manifest, problems, removed, data)
+    return build_demo_report(run.out / "report.html", content)
+
+
+def table_of(run: Demo) -> list[dict[str, Any]]:
+    """One row an initialisation: mean Dice, Dice by class, AUC over crops, seconds of fine-tuning."""
+    rows = []
+    for init, scores in run.scores.items():
+        dice = {name: found["mean"] for name, found in scores["segment"]["dice"].items()}
+        took = sum(run.runs[f"{task}_{init}"]["seconds"] for task in ("segment", "classify"))
+        rows.append(
+            {
+                "init": init,
+                "mean_dice": scores["segment"]["mean_dice"]["mean"],
+                "dice": dice,
+                "auc": scores["classify"]["crop_auc"]["mean"],
+                "finetune_seconds": round(took, 1),
+            }
+        )
+    return rows
+
+
+def _answer(run: Demo, report: Path, removed: list[dict[str, Any]]) -> dict[str, Any]:
+    from medssl.commands.demo_content import COMMANDS, peak_memory_bytes
+
+    table = table_of(run)
+    facts = {
+        "report": str(report),
+        "table": table,
+        "seconds": {name: round(value, 1) for name, value in run.seconds.items()},
+        "data_wait": {name: found["data_wait"] for name, found in run.runs.items()},
+        "removed": removed,
+        "peak_memory_mb": round(peak_memory_bytes() / 1e6),
+        "phantoms": run.phantoms,
+        "commands": list(COMMANDS),
+    }
+    write_json(run.out / "demo.json", facts)
+    rows = [f"  {row['init']:<10} Dice {row['mean_dice']:.3f}   AUC {row['auc']:.3f}" for row in table]
+    kind = "made-up phantoms" if run.phantoms else "real scans"
+    text = [
+        f"Done in {sum(run.seconds.values()):.0f} s on {kind}. So few scans show that it works, not that it helps.",
+        *rows,
+        f"The page:        {report}",
+        f"Runs, weights:   {run.out / 'runs'}",
+        f"Predictions:     {run.out / 'predictions'}",
+        "The same with your own scans:",
+        *(f"  {line}" for line in COMMANDS),
+    ]
+    return {**facts, "text": text}
