@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from medssl.commands.labelled import few_patients, with_labels
 from medssl.commands.networks import (
     CHOICE,
     choice_of,
@@ -31,6 +32,7 @@ from medssl.commands.runs import (
 from medssl.commands.training import card_of, train
 from medssl.errors import InputError, RecipeError
 from medssl.loading.data import Data, open_store
+from medssl.manifest import Manifest
 from medssl.methods.contract import Method
 from medssl.methods.tuning import TUNINGS
 from medssl.recipe import Choice, From, to_plain
@@ -51,7 +53,8 @@ class FinetuneRecipe:
     Args:
         out: the run folder.
         task: segment or classify, with its settings.
-        data: which scans; ``data.split`` names the ones to train on.
+        data: which scans; ``data.split`` names the ones to train on. Those without a label are left out.
+        labels: the number of patients whose labels are used, chosen by the seed; null for all.
         encoder: what is fine-tuned; null takes the one of ``init``.
         views: size and augmentation of the crops.
         optim: optimizer, learning rate, steps and batch.
@@ -65,6 +68,7 @@ class FinetuneRecipe:
     out: str
     task: Annotated[Choice, TASK]
     data: Data
+    labels: Annotated[int, Field(ge=1)] | None = None
     encoder: Annotated[Choice, CHOICE] | None = None
     views: ViewSettings = field(default_factory=ViewSettings)
     optim: Optim = field(default_factory=Optim)
@@ -91,7 +95,8 @@ def finetune(
         progress: called with steps done, steps in all, and what is being done.
 
     Returns:
-        As ``pretrain``; the weights hold the head, so that ``predict`` can use them.
+        As ``pretrain``, and ``labels``: how many were ``asked`` for, how many ``patients`` there are, of how many
+        scans, and who was ``chosen`` (keyed hashes). The weights hold the head, so that ``predict`` can use them.
 
     Raises:
         RecipeError: the recipe does not fit its schema, or names no encoder.
@@ -103,13 +108,15 @@ def finetune(
     out = open_run(asked.out, resume)
     weights = None if asked.init is None else load_weights(asked.init)
     choice = _encoder_choice(asked, weights)
-    store = open_store(asked.data, out, tell)
-    _refuse_all_splits(asked, store)
+    everyone = open_store(asked.data, out, tell)
+    _refuse_all_splits(asked, everyone)
+    classes = _classes(asked.task, everyone, asked.data.manifest)
+    store, notes = _learned_from(asked, everyone)
+    labels = _labels_used(asked, store, everyone)
     crop = asked.views.crop
     encoder = make_encoder(choice, in_channels_of(store), crop, asked.seed)
     init = "from scratch" if weights is None else load_encoder(encoder, weights, asked.init_minimum)
-    notes = [] if weights is None else contract_notes(weights, store, crop)
-    classes = _classes(asked.task, store, asked.data.manifest)
+    notes += [] if weights is None else contract_notes(weights, store, crop)
     method = _method(asked.task, encoder, classes, store)
     tell(0, asked.optim.steps, f"{asked.task.name}: {init}")
     took = train(asked, method, store, out, name=asked.task.name, resume=resume, progress=tell)
@@ -117,8 +124,9 @@ def finetune(
         named: Any = {str(value): name for value, name in classes.items()} if isinstance(classes, dict) else classes
         before = None if weights is None else weights.config.get("method")
         facts = {"task": {**to_plain(asked.task), "classes": named}, "method": before, "crop": list(crop)}
-        export_weights(out / WEIGHTS, method.exported(), choice, store, facts, card_of(asked, took, init))
-    said = {"verb": "finetune", "task": asked.task.name, "encoder": choice.name, "init": init}
+        card = {**card_of(asked, took, init), "labels": f"{labels['patients']} patients, {len(store)} scans"}
+        export_weights(out / WEIGHTS, method.exported(), choice, store, facts, card)
+    said = {"verb": "finetune", "task": asked.task.name, "encoder": choice.name, "init": init, "labels": labels}
     return write_run(out, {**said, "scans": len(store), "weights": WEIGHTS, **took, "notes": [*notes, *took["notes"]]})
 
 
@@ -145,19 +153,34 @@ def _encoder_choice(asked: FinetuneRecipe, weights: Weights | None) -> Choice:
     return choice_of(weights)
 
 
+def _learned_from(asked: FinetuneRecipe, store: Store) -> tuple[Store, list[str]]:
+    """The scans with labels, of as many patients as the recipe says, and a note about the others."""
+    from medssl.methods.tuning.heights import HEIGHT
+
+    rows = range(len(store))
+    if asked.task.name == "segment":
+        labelled, what = [store.entry(n).voxels.labelled for n in rows], "label map"
+    else:
+        column = setting(asked.task, "target")
+        labelled, what = [column == HEIGHT or column in store.row(n).targets for n in rows], f"value of {column}"
+    found, notes = with_labels(store, labelled, what, asked.data.manifest)
+    if asked.labels is None:
+        return found, notes
+    return few_patients(found, Manifest.read(asked.data.manifest, asked.data.root), asked.labels, asked.seed), notes
+
+
+def _labels_used(asked: FinetuneRecipe, store: Store, everyone: Store) -> dict[str, Any]:
+    """Whose labels a run learns from, for ``run.json``."""
+    patients = {store.row(n).patient for n in range(len(store))}
+    facts = {"asked": asked.labels, "patients": asked.labels or len(patients), "of_scans": len(everyone)}
+    return facts if asked.labels is None else {**facts, "chosen": sorted(patients)}
+
+
 def _classes(task: Choice, store: Store, manifest: str) -> dict[int, str] | list[str]:
     """Label values and names for segmentation; names of the classes for classification."""
     from medssl.methods.tuning.heights import HEIGHT, region_names
 
     if task.name == "segment":
-        missing = [n for n in range(len(store)) if not store.entry(n).voxels.labelled]
-        if missing:
-            raise InputError(
-                f"segmentation needs a label map for every scan, {len(missing)} of {len(store)} have none",
-                path=manifest,
-                code="too-few",
-                hint="leave them out with data.split",
-            )
         return store.classes
     column = setting(task, "target")
     if column == HEIGHT:

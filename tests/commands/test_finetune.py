@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +14,16 @@ import pytest
 
 from medssl.commands.evaluate import evaluate
 from medssl.commands.finetune import finetune
+from medssl.commands.labelled import few_patients
 from medssl.commands.predict import predict
 from medssl.commands.pretrain import pretrain
 from medssl.commands.weights import check_weights, show_weights
 from medssl.errors import InputError, MedsslError, RecipeError, UsageError, WeightsError
 from medssl.io.read import read
+from medssl.manifest import Manifest
 from medssl.weights.folder import load_weights
 from tests.commands.tiny import recipe, simclr
-from tests.training.tiny import make_scans
+from tests.training.tiny import make_scans, make_store
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +141,7 @@ def test_predictions_are_not_overwritten(scans: Path, runs: Path, tmp_path: Path
         ({"task": {"name": "segment", "freeze_steps": 3}}, RecipeError, "at most optim.steps"),
         ({"task": {"name": "classify", "target": "age"}}, InputError, "no row has a value in the column age"),
         ({"task": {"name": "classify", "regions": 1}}, RecipeError, "regions"),
+        ({"labels": 0}, RecipeError, "labels: .*greater than or equal to 1, got 0"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(
@@ -151,13 +156,93 @@ def test_what_cannot_be_tuned_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_scans_without_labels_are_refused(tmp_path: Path) -> None:
-    make_scans(tmp_path)
-    path = tmp_path / "manifest.csv"
-    path.write_text(path.read_text().replace("0_label.nii.gz", ""))
-    with pytest.raises(InputError, match="1 of 2 have none") as caught:
+def unlabelled(folder: Path, count: int, without: int) -> None:
+    """Scans of which the first few have no label map."""
+    make_scans(folder, count)
+    path = folder / "manifest.csv"
+    text = path.read_text()
+    for number in range(without):
+        text = text.replace(f"{number}_label.nii.gz", "")
+    path.write_text(text)
+
+
+def test_scans_without_labels_are_left_out(tmp_path: Path) -> None:
+    unlabelled(tmp_path, 4, 1)
+    done = finetune(recipe(tmp_path, tmp_path / "run", task="segment"))
+    assert done["notes"] == ["1 of 2 scans have no label map: left out"]
+    assert done["scans"] == 1
+    assert done["labels"] == {"asked": None, "patients": 1, "of_scans": 2}
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["notes"] == done["notes"]
+    assert len(load_weights(tmp_path / "run").config["trained_on"]["scans"]) == 1
+
+
+def test_without_any_label_there_is_nothing_to_learn(tmp_path: Path) -> None:
+    unlabelled(tmp_path, 4, 2)
+    with pytest.raises(InputError, match="none of 2 scans has a label map") as caught:
         finetune(recipe(tmp_path, tmp_path / "run", task="segment"))
     assert caught.value.code == "too-few"
+    assert not (tmp_path / "run").exists()
+
+
+def test_rows_without_a_target_are_left_out(scans: Path, tmp_path: Path) -> None:
+    table = scans / "kinds.csv"
+    table.write_text((scans / "manifest.csv").read_text().replace(",a\n", ",\n", 1))
+    shutil.copy(scans / "manifest.yaml", scans / "kinds.yaml")
+    task = {"name": "classify", "target": "kind"}
+    plain = recipe(scans, tmp_path / "run", task=task, data={"manifest": str(table), "store": str(tmp_path / "store")})
+    done = finetune({**plain, "data": {**plain["data"], "split": "train"}})
+    assert done["notes"] == ["1 of 2 scans have no value of kind: left out"]
+    # the class that only left-out or untrained rows have still counts
+    assert load_weights(tmp_path / "run").config["task"]["classes"] == ["a", "b"]
+
+
+def test_few_patients_labels_are_chosen_by_the_seed(tmp_path: Path) -> None:
+    make_scans(tmp_path, 12)
+    chosen: dict[int, list[str]] = {}
+    for count in (2, 4):
+        asked = recipe(tmp_path, tmp_path / f"run{count}", task="segment", labels=count)
+        done = finetune({**asked, "optim": {"steps": 1, "batch": 1}})
+        assert done["scans"] == count
+        facts = json.loads((tmp_path / f"run{count}" / "run.json").read_text())["labels"]
+        assert (facts["asked"], facts["patients"], facts["of_scans"]) == (count, count, 6)
+        chosen[count] = facts["chosen"]
+    assert set(chosen[2]) < set(chosen[4])
+    card = (tmp_path / "run4" / "weights" / "README.md").read_text()
+    assert "| labels | 4 patients, 4 scans |" in card
+
+
+def test_the_choice_of_patients_is_a_function_of_seed_and_patient(tmp_path: Path) -> None:
+    store, manifest = make_store(tmp_path, 12), Manifest.read(tmp_path / "manifest.csv")
+
+    def chosen(count: int, seed: int, positions: Sequence[int] = range(12)) -> set[str]:
+        found = few_patients(store.subset(positions), manifest, count, seed)
+        return {found.row(n).patient for n in range(len(found))}
+
+    for seed in range(5):
+        sets = [chosen(count, seed) for count in range(1, 13)]
+        assert [len(found) for found in sets] == list(range(1, 13))
+        assert all(few < more for few, more in pairwise(sets))
+        assert chosen(3, seed, list(reversed(range(12)))) == sets[2]
+    assert len({frozenset(chosen(4, seed)) for seed in range(8)}) > 4
+
+
+def test_scans_of_one_patient_stay_together(tmp_path: Path) -> None:
+    make_scans(tmp_path, 4)
+    path = tmp_path / "manifest.csv"
+    path.write_text(path.read_text().replace(",p1,", ",P0 ,"))
+    done = finetune(recipe(tmp_path, tmp_path / "run", task="segment", labels=1))
+    assert done["scans"] == 2
+    assert done["labels"]["patients"] == 1
+
+
+def test_more_labels_than_there_are_patients_are_refused(tmp_path: Path) -> None:
+    unlabelled(tmp_path, 4, 1)
+    with pytest.raises(
+        InputError, match=r"labels of 2 patients are asked for, the scans to train on have .* 1"
+    ) as caught:
+        finetune(recipe(tmp_path, tmp_path / "run", task="segment", labels=2))
+    assert caught.value.code == "too-few"
+    assert not (tmp_path / "run").exists()
 
 
 def test_changed_task_classes_do_not_fit_the_head(runs: Path, scans: Path, tmp_path: Path) -> None:
