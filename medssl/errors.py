@@ -45,6 +45,7 @@ CODES: dict[str, str] = {
     "manifest-format": "a manifest is empty, malformed or not UTF-8",
     "manifest-path": "a manifest's path is missing or leaves the data root",
     "manifest-check": "a manifest has problems, listed one a line",
+    "outside": "a file names another file outside its folder",
     "manifest-leak": "a patient stands in more than one split",
     "label": "a label map does not fit its image or its declared classes",
     "too-few": "too few scans, patients or labels for what was asked",
@@ -187,13 +188,27 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def from_os_error(error: OSError, path: str | Path | None = None) -> MedsslError:
-    """Turn an operating system's error into ours, with the path and the right exit code."""
+def from_os_error(error: OSError, path: str | Path | None = None, *, writing: bool = False) -> MedsslError:
+    """Turn an operating system's error into ours, with the path and the right exit code.
+
+    Args:
+        error: what the system said.
+        path: the file or folder, as the user gave it; the error's own by default.
+        writing: whether it was to be written: missing rights are then a matter of the disk, not of an input.
+    """
     where = path if path is not None else error.filename
+    if error.errno == errno.ENOTDIR or (writing and error.errno == errno.EEXIST):
+        return UsageError("expected a folder, got a file", path=where, code="exists")
+    if error.errno == errno.EISDIR:
+        return UsageError("expected a file, got a folder", path=where, code="exists")
+    if writing and error.errno == errno.ENOENT:
+        return UsageError("the folder that it shall lie in does not exist", path=where)
+    if writing and error.errno in (errno.EACCES, errno.EPERM):
+        return ResourceError("cannot be written with the rights at hand", path=where, hint="choose another folder")
     if error.errno == errno.ENOENT:
         return InputError("does not exist", path=where, code="missing")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return InputError("cannot be read or written with the rights at hand", path=where, code="unreadable")
+        return InputError("cannot be read with the rights at hand", path=where, code="unreadable")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
         free = _free_bytes(where)
         room = f", {free} bytes are free" if free is not None else ""

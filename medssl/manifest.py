@@ -136,8 +136,10 @@ class Manifest:
         wanted = {split} if isinstance(split, str) else set(split)
         chosen = tuple(record for record in self.records if record.split in wanted)
         if not chosen:
-            have = sorted({record.split for record in self.records})
-            raise InputError(f"no record of split {sorted(wanted)}, there are {have}", path=self.path, code="too-few")
+            have = ", ".join(sorted({record.split or "(none)" for record in self.records}))
+            raise InputError(
+                f"no row is of split {' or '.join(sorted(wanted))}, there are: {have}", path=self.path, code="too-few"
+            )
         return replace(self, records=chosen)
 
     def resolve(self, record: Record) -> Path:
@@ -235,7 +237,10 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError(
-            f"line {line}: not UTF-8", path=path, code="manifest-format", hint="save it as CSV UTF-8"
+            f"line {line}: expected UTF-8, got the byte {data[error.start]:#04x}",
+            path=path,
+            code="manifest-format",
+            hint="save it as CSV UTF-8",
         ) from error
 
 
@@ -246,10 +251,14 @@ def _rows(text: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]
     headers = {mark: [name.strip() for name in next(csv.reader([first], delimiter=mark))] for mark in _DELIMITERS}
     mark = next((mark for mark, names in headers.items() if set(REQUIRED) <= set(names)), None)
     if mark is None:
-        raise _bad(f"line 1: the header must name the columns {' and '.join(REQUIRED)}", path)
+        # a file without a header may have a patient's id here, so the line itself is not shown
+        most = max(headers.values(), key=lambda found: len(set(REQUIRED) & set(found)))
+        lacks = " and ".join(name for name in REQUIRED if name not in most)
+        raise _bad(f"line 1: expected a header with the columns {' and '.join(REQUIRED)}, it lacks {lacks}", path)
     names = headers[mark]
     if len(set(names)) != len(names) or "" in names:
-        raise _bad("line 1: a column's name is empty or stands twice", path)
+        double = next(name for name in names if not name or names.count(name) > 1)
+        raise _bad(f"line 1: a column's name {f'stands twice: {double}' if double else 'is empty'}", path)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     rows: list[tuple[int, list[str]]] = []
     start = 1

@@ -11,6 +11,7 @@ import yaml
 from medssl.errors import IntegrityError, RecipeError, from_os_error
 
 MAX_BYTES = 1 << 20
+MAX_DEPTH = 50
 
 
 class _Loader(yaml.SafeLoader):
@@ -55,7 +56,11 @@ def parse_yaml(text: str, where: str = "recipe") -> Any:
         {'lr': 0.0001}
     """
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise RecipeError(f"nested more than {MAX_DEPTH} deep", path=where, code="recipe-syntax")
             tag = getattr(event, "tag", None)
             anchor = getattr(event, "anchor", None)
             number = event.start_mark.line + 1 if event.start_mark is not None else 0
@@ -96,23 +101,28 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise RecipeError(f"not UTF-8 at byte {error.start}", path=path, code="recipe-syntax") from error
     if not isinstance(data, dict):
-        raise RecipeError(f"expected a mapping of keys, got {type(data).__name__}", path=path, code="recipe-syntax")
+        came = {type(None): "nothing", list: "a list"}.get(type(data), "a single value")
+        raise RecipeError(f"expected a mapping of keys, got {came}", path=path, code="recipe-syntax")
     refuse_code(data, str(path))
     return data
 
 
-def refuse_code(value: Any, where: str, at: str = "") -> None:
-    """Refuse keys such as ``_target_`` that other programs take for something to call."""
+def refuse_code(value: Any, where: str, at: str = "", who: str = "a recipe") -> None:
+    """Refuse keys such as ``_target_`` that other programs take for something to call.
+
+    Raises:
+        IntegrityError: ``recipe-unsafe``, saying that ``who`` cannot name code.
+    """
     if isinstance(value, dict):
         for key, item in value.items():
             if isinstance(key, str) and key.startswith("_") and key.endswith("_"):
                 raise IntegrityError(
-                    f"{at}{key}: a recipe cannot name code to call",
+                    f"{at}{key}: {who} cannot name code to call",
                     path=where,
                     code="recipe-unsafe",
                     hint="choose a part with `name:`",
                 )
-            refuse_code(item, where, f"{at}{key}.")
+            refuse_code(item, where, f"{at}{key}.", who)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            refuse_code(item, where, f"{at}{number}.")
+            refuse_code(item, where, f"{at}{number}.", who)

@@ -8,7 +8,6 @@ settings. Types, ranges and defaults are read from the signature and checked by 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import json
@@ -24,7 +23,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 import pydantic
 
-from medssl.errors import RecipeError
+from medssl.errors import MedsslError, RecipeError
+from medssl.expectations import did_you_mean, expectation, show
 from medssl.plain_yaml import parse_yaml, refuse_code
 
 T = TypeVar("T")
@@ -56,15 +56,32 @@ class Choice:
         name: a registered name, or ``package.module:Class``.
         settings: every setting that the recipe gave.
         target: the class.
+        where: the file that chose it, for messages.
+        at: the key there.
     """
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     target: type = object
+    where: str = field(default="recipe", compare=False)
+    at: str = field(default="part", compare=False)
 
     def build(self, *args: Any, **injected: Any) -> Any:
-        """Construct the part."""
-        return self.target(*args, **injected, **self.settings)
+        """Construct the part.
+
+        Raises:
+            MedsslError: the constructor's own, with the file and the key; ``recipe-class`` where a class of the user's
+                own cannot be constructed.
+        """
+        try:
+            return self.target(*args, **injected, **self.settings)
+        except MedsslError as error:
+            raise _named(error, self.where, self.at) from error
+        except (TypeError, ValueError, RuntimeError) as error:
+            if ":" not in self.name:
+                raise
+            reason = f"{self.at}: {self.name} cannot be constructed: {error}"
+            raise RecipeError(reason, path=self.where, code="recipe-class") from error
 
     def to_plain(self) -> dict[str, Any]:
         """The choice as it stands in a recipe."""
@@ -118,11 +135,11 @@ def _check_settings(
 ) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         name = at.rstrip(".") or "recipe"
-        raise RecipeError(f"{name}: expected a mapping, got {_show(data)}", path=where)
+        raise RecipeError(f"{name}: expected a mapping, got {show(data)}", path=where)
     known = _parameters(kind, tuple(injected))
     for key in data:
         if key not in known:
-            raise RecipeError(f"unknown key {at}{key}", path=where, code="recipe-key", hint=_did_you_mean(key, known))
+            raise RecipeError(f"unknown key {at}{key}", path=where, code="recipe-key", hint=did_you_mean(key, known))
     out: dict[str, Any] = {}
     for name, (annotation, default) in known.items():
         if name in data:
@@ -147,9 +164,8 @@ def _check_value(annotation: Any, value: Any, where: str, at: str) -> Any:
     try:
         return _adapter(annotation).validate_json(json.dumps(value), strict=True)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        spot = ".".join([at, *(str(part) for part in first["loc"] if isinstance(part, int))])
-        raise RecipeError(f"{spot}: {_reason(first)}, got {_show(value)}", path=where) from error
+        spot, expected, came = expectation(error.errors())
+        raise RecipeError(f"{'.'.join([at, *spot])}: expected {expected}, got {show(came)}", path=where) from error
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{at}: {error}", path=where) from error
 
@@ -158,9 +174,14 @@ def _construct(kind: Callable[..., Any], settings: dict[str, Any], where: str, a
     try:
         return kind(**settings)
     except RecipeError as error:
-        # a constructor names the setting in ``path``, or says it in the reason
-        spot = at if error.path is None else f"{at}.{error.path}"
-        raise RecipeError(f"{spot}: {error.reason}", path=where, code=error.code, hint=error.hint) from error
+        raise _named(error, where, at) from error
+
+
+def _named(error: MedsslError, where: str, at: str) -> MedsslError:
+    """A constructor's error with the file and the whole key: it names its setting in ``path``, or in the reason."""
+    spot = at if error.path is None else f"{at}.{error.path}"
+    said = "" if error.reason.startswith(f"{at}.") else f"{spot}: "
+    return type(error)(f"{said}{error.reason}", path=where, code=error.code, hint=error.hint)
 
 
 def choose(marker: From, value: Any, where: str = "recipe", at: str = "part") -> Choice:
@@ -168,12 +189,12 @@ def choose(marker: From, value: Any, where: str = "recipe", at: str = "part") ->
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        raise RecipeError(f"{at}: expected a name or {{name: …}}, got {_show(value)}", path=where)
+        raise RecipeError(f"{at}: expected a name or {{name: …}}, got {show(value)}", path=where)
     name = value["name"]
     target = _resolve(marker, name, where, at)
     rest = {key: item for key, item in value.items() if key != "name"}
     settings = _check_settings(target, rest, where, f"{at}.", marker.injected)
-    return Choice(name, settings, target)
+    return Choice(name, settings, target, where, at)
 
 
 def _resolve(marker: From, name: str, where: str, at: str) -> type:
@@ -184,7 +205,7 @@ def _resolve(marker: From, name: str, where: str, at: str) -> type:
             f"{at}.name: nothing is registered as {name!r}",
             path=where,
             code="recipe-name",
-            hint=_did_you_mean(name, marker.registry),
+            hint=did_you_mean(name, marker.registry),
         )
     here = str(Path.cwd())
     added = here not in sys.path
@@ -280,7 +301,11 @@ def _dataclass_default(kind: Any, name: str) -> Any:
 
 @lru_cache(maxsize=512)
 def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
-    return pydantic.TypeAdapter(annotation)
+    try:
+        return pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(allow_inf_nan=False))
+    except pydantic.PydanticUserError:
+        # a model of its own brings its own settings
+        return pydantic.TypeAdapter(annotation)
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
@@ -309,22 +334,13 @@ def _optional(annotation: Any) -> bool:
 
 
 def _type_name(annotation: Any) -> str:
-    return str(getattr(annotation, "__name__", annotation)).replace("typing.", "")
-
-
-def _reason(error: Any) -> str:
-    message: str = error["msg"]
-    return message[0].lower() + message[1:]
-
-
-def _show(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _did_you_mean(name: Any, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    marker = _marker(annotation)
+    if marker is not None:
+        return f"one of {', '.join(marker.registry)}"
+    if _section(annotation) is not None:
+        return "a mapping"
+    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+    return words.get(_parts(annotation)[0], str(annotation).replace("typing.", ""))
 
 
 def _argument_notes(kind: Callable[..., Any]) -> dict[str, str]:

@@ -77,7 +77,9 @@ def _segmentation(folder: Path, answer: dict[str, Any], table: Manifest, pairs: 
             continue
         mask = read_label(folder / case["mask"])
         label = read_label(path, like=mask)
-        dice = dice_scores(mask.data, label.data, classes)
+        # where nobody has said what a voxel is (-1), nothing is compared
+        known = label.data >= 0
+        dice = dice_scores(mask.data * known, label.data * known, classes)
         absent = [name for name, value in dice.items() if math.isnan(value)]
         cases.append({"name": case["name"], "patient": case["patient"], "dice": dice, "absent": absent})
     if not cases:
@@ -146,6 +148,9 @@ def _summary(values: Sequence[float], patients: Sequence[str]) -> dict[str, Any]
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / PREDICTIONS
+    if not path.is_file():
+        reason = f"expected a folder with {PREDICTIONS}, there is none"
+        raise InputError(reason, path=folder, code="missing", hint="medssl predict writes it")
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medssl.atomic import make_folder
 from medssl.commands.runs import Progress, silent, write_json
-from medssl.errors import InputError, MedsslError, UsageError, from_os_error
+from medssl.errors import InputError, MedsslError, UsageError
 from medssl.identifiers import hashed
 from medssl.io.read import read, read_record
 from medssl.io.write import write
@@ -73,19 +75,34 @@ def predict(
     if not 0 <= overlap < 1:
         raise UsageError(f"overlap must be in [0, 1), got {overlap}", path="overlap")
     folder = Path(out)
-    if (folder / PREDICTIONS).exists() or (folder.exists() and not folder.is_dir()):
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("expected a folder for the masks, got a file", path=out, code="exists")
+    if (folder / PREDICTIONS).exists():
         raise UsageError("there are predictions already", path=out, code="exists", hint="choose another folder")
     model = load_model(load_weights(weights))
     manifest = Manifest.read(scans, root).select(split) if Path(scans).suffix.lower() == ".csv" else None
     cases = _cases(manifest, Path(scans))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, out) from error
-    found = [_one(model, manifest, case, folder, overlap, progress or silent) for case in cases]
+    make_folder(folder)
+    with _all_or_nothing(folder):
+        found = [_one(model, manifest, case, folder, overlap, progress or silent) for case in cases]
     answer = {"task": model.task, "classes": {str(v): n for v, n in model.classes.items()}, "settings": model.settings}
     write_json(folder / PREDICTIONS, {**answer, "predictions": found})
     return {"out": str(out), "scans": len(found), "task": model.task, "predictions": found}
+
+
+@contextmanager
+def _all_or_nothing(out: Path) -> Iterator[None]:
+    """After an error, no mask stays behind that ``predictions.json`` does not name."""
+    before = set(out.iterdir())
+    try:
+        yield
+    except BaseException:
+        for path in set(out.iterdir()) - before:
+            path.unlink(missing_ok=True)
+        if not before:
+            with suppress(OSError):
+                out.rmdir()
+        raise
 
 
 def _one(

@@ -28,6 +28,7 @@ from medssl.commands.runs import (
     write_run,
 )
 from medssl.commands.training import card_of, train
+from medssl.encoders import ENCODERS
 from medssl.loading.data import Data, open_store
 from medssl.methods import METHODS
 from medssl.recipe import Choice, From, to_plain
@@ -99,6 +100,7 @@ def pretrain(
     asked = checked_recipe(PretrainRecipe, recipe, overrides)
     out = open_run(asked.out, resume)
     weights = None if asked.init is None else load_weights(asked.init)
+    rehearse(asked)
     store = open_store(asked.data, out, tell)
     crop = asked.views.crop
     encoder = make_encoder(asked.encoder, in_channels_of(store), crop, asked.seed)
@@ -116,3 +118,16 @@ def pretrain(
         export_weights(out / WEIGHTS, method.exported(), asked.encoder, store, facts, card_of(asked, took, init))
     facts = {"verb": "pretrain", "method": asked.method.name, "encoder": asked.encoder.name, "init": init}
     return write_run(out, {**facts, "scans": len(store), "weights": WEIGHTS, **took, "notes": [*notes, *took["notes"]]})
+
+
+def rehearse(asked: PretrainRecipe) -> None:
+    """Build everything once for one channel, so that what does not fit shows before any scan is prepared.
+
+    Raises:
+        RecipeError: settings that do not fit, or a method on an encoder that cannot carry it.
+    """
+    if asked.encoder.name not in ENCODERS:
+        # a network of the user's own may be made for another number of channels
+        return
+    encoder = make_encoder(asked.encoder, 1, asked.views.crop, asked.seed)
+    asked.method.build(encoder).stages(asked.optim.steps, asked.views)

@@ -47,6 +47,8 @@ def find_recipe(name: str | Path) -> Path:
     packed = recipes_folder() / f"{name}.yaml"
     if path.suffix == "" and packed.is_file():
         return packed
+    if path.is_dir():
+        raise RecipeError("expected a recipe (.yaml), got a folder", path=name, hint="see `medssl recipe list`")
     error = RecipeError("does not exist", path=name, code="missing", hint="see `medssl recipe list`")
     # a missing file is a refused input, whatever it was meant to hold
     error.exit_code = 3
@@ -72,7 +74,11 @@ def check_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     path = find_recipe(name)
     data = with_overrides(load_yaml(path), overrides)
     verb = verb_of(data)
-    check(_schema_class(verb), data, str(path))
+    asked: Any = check(_schema_class(verb), data, str(path))
+    if verb == "pretrain":
+        from medssl.commands.pretrain import rehearse
+
+        rehearse(asked)
     return {"recipe": str(path), "verb": verb, "problems": []}
 
 

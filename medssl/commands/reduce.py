@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medssl.atomic import write_text
+from medssl.atomic import make_folder, write_text
 from medssl.classes import write_classes
 from medssl.datasets.progress import Progress, silent
-from medssl.errors import UsageError, from_os_error
+from medssl.errors import UsageError
 from medssl.manifest import Manifest, Record
 
 MANIFEST = "manifest.csv"
@@ -119,10 +119,7 @@ def _slices(manifest: Manifest, threshold: int, progress: Progress) -> tuple[lis
 
 def _write(manifest: Manifest, rows: list[dict[str, Any]], folder: Path) -> None:
     """Write classes, the list of what was left out, and last the manifest."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, folder) from error
+    make_folder(folder)
     if manifest.classes:
         write_classes((folder / MANIFEST).with_suffix(".yaml"), manifest.classes)
     table = io.StringIO(newline="")

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import yaml
 
 from medssl import __version__
-from medssl.atomic import write_text
+from medssl.atomic import make_folder, write_text
 from medssl.commands.recipe import find_recipe
-from medssl.errors import UsageError, from_os_error
+from medssl.errors import RecipeError, UsageError
 from medssl.plain_yaml import load_yaml
 from medssl.recipe import check, to_plain, with_overrides
 
@@ -57,7 +57,10 @@ def open_run(out: str | Path, resume: bool) -> Path:
 
     Raises:
         UsageError: a run stands there already (``exists``), or it is a file.
+        RecipeError: the name is empty.
     """
+    if not str(out).strip():
+        raise RecipeError("expected the name of a folder, got an empty text", path="out")
     path = Path(out)
     if path.exists() and not path.is_dir():
         raise UsageError("expected a folder for the run, got a file", path=path, code="exists")
@@ -81,10 +84,7 @@ def write_recipe(out: Path, recipe: Any) -> None:
     """The merged recipe, as ``recipe.yaml``."""
     if not is_first_process():
         return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, out) from error
+    make_folder(out)
     write_text(out / RECIPE, yaml.safe_dump(to_plain(recipe), sort_keys=False, allow_unicode=True))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from medssl.commands.runs import Progress, write_recipe
+from medssl.commands.runs import CHECKPOINTS, METRICS, RECIPE, Progress, is_first_process, write_recipe
+from medssl.errors import InputError, RecipeError
 from medssl.loading.data import Data
 from medssl.methods.contract import Method
 from medssl.recipe import to_plain
@@ -55,7 +58,12 @@ def train(
 
     Returns:
         What ``fit`` says the run took.
+
+    Raises:
+        InputError: there are fewer patients than the method needs (``too-few``).
+        RecipeError: a batch holds fewer than that.
     """
+    _refuse_too_few(asked, method, store, name)
     # imported here: Lightning takes seconds, and a recipe that does not fit should say so at once
     from medssl.training.fit import fit
 
@@ -68,12 +76,42 @@ def train(
         workers=asked.data.workers,
         recipe={"recipe": to_plain(asked), "manifest": store.manifest_digest},
     )
-    write_recipe(out, asked)
 
     def tell(done: int, total: int, stage: str) -> None:
         progress(done, total, name if stage == "main" else f"{name}: {stage}")
 
-    return fit(method, store, plan, out, resume=resume, progress=tell)
+    with _all_or_nothing(out):
+        write_recipe(out, asked)
+        return fit(method, store, plan, out, resume=resume, progress=tell)
+
+
+def _refuse_too_few(asked: TrainingRecipe, method: Method, store: Store, name: str) -> None:
+    least = method.least_patients
+    patients = len({store.ids(position)["patient"] for position in range(len(store))})
+    if patients < least:
+        reason = f"{name} needs scans of at least {least} patients, got {patients}"
+        raise InputError(reason, path=asked.data.manifest, code="too-few")
+    hardware = asked.hardware.trainer_settings()
+    batch = asked.optim.batch * hardware["devices"] * hardware["num_nodes"]
+    if batch < least:
+        raise RecipeError(f"expected at least {least} for {name}, got {batch}", path="optim.batch")
+
+
+@contextmanager
+def _all_or_nothing(out: Path) -> Iterator[None]:
+    """Take away what a run wrote that fails before its first step is done: with the recipe mended it starts again."""
+    before = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    try:
+        yield
+    except Exception:
+        if is_first_process() and not any((out / name).exists() for name in (METRICS, CHECKPOINTS)):
+            if RECIPE not in before:
+                (out / RECIPE).unlink(missing_ok=True)
+            for name in {"pictures", "tensorboard"} - before:
+                shutil.rmtree(out / name, ignore_errors=True)
+            with suppress(OSError):
+                out.rmdir()
+        raise
 
 
 def card_of(asked: TrainingRecipe, took: Mapping[str, Any], init: str) -> dict[str, Any]:

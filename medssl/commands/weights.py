@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from medssl.errors import RecipeError, WeightsError
 from medssl.weights.folder import load_weights
 
 
@@ -55,7 +56,10 @@ def check_weights(folder: str | Path) -> dict[str, Any]:
         loaded = "a network of its author's own: the class must be named in a recipe"
     else:
         i, j, k = config.get("crop") or (32, 32, 32)
-        encoder = make_encoder(choice_of(weights), int(config.get("in_channels", 1)), (i, j, k), 0)
+        try:
+            encoder = make_encoder(choice_of(weights), int(config.get("in_channels", 1)), (i, j, k), 0)
+        except RecipeError as error:
+            raise WeightsError(error.reason, path=weights.folder, code="weights-format") from error
         loaded = load_encoder(encoder, weights, 1.0)
         if config.get("task") is not None:
             load_model(weights)

@@ -96,7 +96,9 @@ def _prepared(model: Model, volume: Volume, modality: str) -> tuple[Processed, T
     image = torch.from_numpy(done.normalized())
     expected = getattr(model.method.encoder, "in_channels", image.shape[0])
     if image.shape[0] != expected:
-        raise InputError(f"expected {expected} channels, got {image.shape[0]}", code="not-a-volume")
+        raise InputError(
+            f"expected {expected} channel{'s' * (expected > 1)}, got {image.shape[0]}", code="not-a-volume"
+        )
     return done, image
 
 

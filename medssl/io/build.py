@@ -54,8 +54,10 @@ def build_manifest(
     """
     source, target = Path(folder), Path(out)
     if not source.is_dir():
+        if source.exists():
+            raise UsageError("expected a folder of scans, got a file", path=source)
         raise InputError("the data folder does not exist", path=source, code="missing")
-    if target.suffix != ".csv" or not target.parent.is_dir():
+    if target.suffix != ".csv" or not target.parent.is_dir() or target.is_dir():
         raise UsageError("expected the name of a .csv file in a folder that exists", path=target)
     found = _find(source, salt, progress)
     if not found.records:

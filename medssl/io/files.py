@@ -144,13 +144,11 @@ def beside(header: Path, name: str) -> Path:
     """
     parts = name.replace("\\", "/").split("/")
     if not name or os.path.isabs(name) or "\x00" in name or ".." in parts or ":" in parts[0]:
-        raise IntegrityError("the header names a data file outside its own folder", path=header, code="manifest-path")
+        raise IntegrityError("the header names a data file outside its own folder", path=header, code="outside")
     target = header.parent / name
     home = os.path.realpath(header.parent)
     if os.path.commonpath([home, os.path.realpath(target)]) != home:
-        raise IntegrityError(
-            "the header's data file is a link that leaves its folder", path=header, code="manifest-path"
-        )
+        raise IntegrityError("the header's data file is a link that leaves its folder", path=header, code="outside")
     if not target.exists():
         raise InputError(f"the data file {name} is missing beside the header", path=header, code="missing")
     return target

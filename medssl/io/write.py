@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,6 @@ def write(volume: Volume, path: str | Path) -> None:
     suffix = suffix_of(where)
     if suffix not in FORMATS:
         raise UsageError(f"expected a name that ends in one of {', '.join(FORMATS)}", path=where)
-    if not where.parent.is_dir():
-        raise UsageError(f"the folder {where.parent} does not exist", path=where)
     data = _plain(volume.data, where)
     with replacing(where) as temporary:
         if suffix == ".npz":
@@ -95,4 +94,8 @@ def _write_itk(volume: Volume, data: NDArray[Any], path: Path) -> None:
     image.SetOrigin(lps[:3, 3].tolist())
     image.SetSpacing(spacing)
     image.SetDirection((lps[:3, :3] / np.asarray(spacing)).ravel().tolist())
-    sitk.WriteImage(image, str(path), useCompression=True)
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        # ITK says in its own words and many lines what the system said
+        raise OSError(errno.ENOSPC, "the file cannot be written in full") from error

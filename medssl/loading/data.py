@@ -68,6 +68,6 @@ def open_store(data: Data, out: str | Path, progress: Progress | None = None) ->
         return store
     positions = store.positions(data.split)
     if not positions:
-        have = sorted({store.row(position).split for position in range(len(store))})
-        raise InputError(f"no scan is of split {data.split!r}, there are {have}", path=data.manifest, code="too-few")
+        have = ", ".join(sorted({store.row(position).split or "(none)" for position in range(len(store))}))
+        raise InputError(f"no scan is of split {data.split}, there are: {have}", path=data.manifest, code="too-few")
     return store.subset(positions)

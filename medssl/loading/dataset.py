@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch.utils.data import Dataset
 
 from medssl import draws
-from medssl.errors import MedsslError
+from medssl.errors import MedsslError, ResourceError
 from medssl.loading.collate import collate
 from medssl.loading.plan import Sampler
 from medssl.store.store import Store
@@ -83,5 +83,9 @@ class StepDataset(Dataset[Batch | MedsslError]):
             raise
         except Exception as error:
             names = ", ".join(self._store.name(position) for position in positions)
+            if isinstance(error, MemoryError) or "memory" in str(error).lower():
+                raise ResourceError(
+                    "not enough memory for a view", path=names, code="memory", hint="lower views.crop"
+                ) from error
             reason = f"step {step}, slot {slot}: {type(error).__name__}: {error}"
             raise MedsslError(reason, path=names, code="internal") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -86,6 +87,12 @@ def make_loader(
 
 
 def _start_worker(number: int) -> None:
-    """One thread a worker, and tensors handed over by file name: open descriptors would run out (promise P37)."""
+    """One thread a worker, and tensors handed over by file name: open descriptors would run out (promise P37).
+
+    A signal often goes to a whole group of processes. The training process alone decides what it means: it still
+    needs its workers for the step after which it saves.
+    """
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, signal.SIG_IGN)
     torch.set_num_threads(1)
     torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,9 @@ class Method(nn.Module, ABC):
     A constructor takes ``encoder`` first and then its settings by keyword; its signature is the recipe's schema.
     Everything that must survive a restart is a parameter, a buffer or a submodule.
     """
+
+    least_patients: ClassVar[int] = 1
+    """How many patients a batch needs, over all processes, for there to be something to learn."""
 
     @abstractmethod
     def views(self, settings: ViewSettings) -> Mapping[str, Role]:

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from medssl.atomic import write_text
-from medssl.errors import UsageError, from_os_error
+from medssl.atomic import make_folder, write_text
+from medssl.errors import UsageError
 from medssl.reporting.palette import line_colours
 
 Cell = str | int | float | None
@@ -239,10 +239,7 @@ class Page:
         """
         target = Path(path)
         content = self.html()
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise from_os_error(error, path) from error
+        make_folder(target.parent)
         write_text(target, content)
         return target
 

@@ -207,6 +207,12 @@ def read_voxels(folder: Path) -> Voxels | None:
     return voxels if set(voxels.files) <= set(FILES) else None
 
 
+def class_values(folder: Path) -> set[int]:
+    """The label values but 0 of an entry; none where it has no label map."""
+    path = folder / "points.npy"
+    return {int(value) for value in np.unique(np.load(path)[:, 0])} if path.is_file() else set()
+
+
 def kept_in(voxels: Voxels, slices: str) -> Kept | None:
     """A row's kept slices in stored voxels; None where the row names none.
 

@@ -84,7 +84,7 @@ def naming_disk_errors(path: Path, needed: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        ours = from_os_error(error, path)
+        ours = from_os_error(error, path, writing=True)
         if ours.code != "disk" or needed is None:
             raise ours from error
         raise _with_need(ours, needed) from error

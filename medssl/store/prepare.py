@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from medssl.identifiers import hashed
 from medssl.io.read import read_record
 from medssl.manifest import Manifest, Record
 from medssl.store.build import key_of
-from medssl.store.entry import FORMAT, Row, kept_in, read_voxels
+from medssl.store.entry import FORMAT, Row, class_values, kept_in, read_voxels
 from medssl.store.files import naming_disk_errors, remove_orphans, replace_file, seal
 from medssl.store.resample import median_spacing
 from medssl.store.rows import record_name, refuse_doubles, row_of, target_words
@@ -61,9 +62,14 @@ def prepare(
     refuse_doubles(manifest.records)
     with naming_disk_errors(folder):
         (folder / ENTRIES).mkdir(parents=True, exist_ok=True)
+    with _removing_if_empty(folder / ENTRIES, folder):
+        work = Work(manifest, folder / ENTRIES, continue_on_error, progress or silent, account or Preparation())
+        return _prepare(manifest, folder, settings, work, jobs, max_bad)
+
+
+def _prepare(manifest: Manifest, folder: Path, settings: StoreSettings, work: Work, jobs: int, max_bad: float) -> Store:
     remove_orphans(folder)
     remove_orphans(folder / ENTRIES)
-    work = Work(manifest, folder / ENTRIES, continue_on_error, progress or silent, account or Preparation())
     earlier = _earlier(folder)
     found = work.each(manifest.records, "source", "looking at the sources", lambda r: _look(manifest, r, earlier))
     resolved = settings
@@ -75,9 +81,24 @@ def prepare(
     work.build(work.standing(found), resolved, jobs)
     sliced = [item for item in work.standing(found) if item.record.slices]
     work.each(sliced, "slices", "checking kept slices", lambda f: _check_slices(manifest, f, folder, resolved))
+    if manifest.classes:
+        labelled = [item for item in work.standing(found) if item.record.label]
+        work.each(labelled, "label", "checking labels", lambda f: _check_classes(manifest, f, folder, resolved))
     work.finish(max_bad, folder)
     replace_file(folder / STORE_FILE, seal(_facts(manifest, settings, resolved, work.standing(found))))
-    return Store.open(out)
+    return Store.open(folder)
+
+
+@contextmanager
+def _removing_if_empty(*folders: Path) -> Iterator[None]:
+    """After an error, no folder stays that nothing was written to."""
+    try:
+        yield
+    except BaseException:
+        for folder in folders:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _facts(manifest: Manifest, asked: StoreSettings, resolved: StoreSettings, found: Sequence[Found]) -> dict[str, Any]:
@@ -136,6 +157,18 @@ def _check_slices(manifest: Manifest, found: Found, out: Path, settings: StoreSe
             kept_in(voxels, found.record.slices)
     except InputError as error:
         raise InputError(f"line {found.record.line}: {error.reason}", path=manifest.path, code=error.code) from error
+
+
+def _check_classes(manifest: Manifest, found: Found, out: Path, settings: StoreSettings) -> None:
+    values = class_values(out / ENTRIES / key_of(found.content, found.record, settings))
+    undeclared = sorted(values - set(manifest.classes) - {0})
+    if undeclared:
+        raise InputError(
+            f"line {found.record.line}: {found.record.label} has values that are no declared class: {undeclared},"
+            f" expected {sorted(manifest.classes)}",
+            path=manifest.path,
+            code="label",
+        )
 
 
 def _affine(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medssl.errors import InputError
+from medssl.io.files import MAX_VOXELS
 from medssl.volume import Volume, spacing_of
 
 TOLERANCE = 1e-4
@@ -25,6 +28,9 @@ def resample(volume: Volume, spacing_mm: tuple[float, float, float], labels: boo
         spacing_mm: the new distance of voxels along i, j and k.
         labels: nearest voxel instead of linear interpolation; the type is kept.
 
+    Raises:
+        InputError: there would be more voxels than can be held (``too-large``).
+
     Example:
         >>> ramp = Volume(np.arange(8.0).reshape(1, 8, 1, 1), np.eye(4))
         >>> resample(ramp, (2.0, 1.0, 1.0)).data.ravel().tolist()
@@ -35,6 +41,11 @@ def resample(volume: Volume, spacing_mm: tuple[float, float, float], labels: boo
     axes = [axis for axis in range(3) if abs(new[axis] / old[axis] - 1) > TOLERANCE]
     if not axes:
         return volume
+    lengths = [max(1, round(count * a / b)) for count, a, b in zip(volume.shape, old, new, strict=True)]
+    if math.prod(lengths) > MAX_VOXELS:
+        size = " x ".join(str(n) for n in lengths)
+        reason = f"voxels of {' x '.join(f'{n:g}' for n in new)} mm would make {size} of them, over the size limit"
+        raise InputError(f"{reason} of {MAX_VOXELS}", code="too-large", hint="choose a larger spacing")
     step = np.eye(4)
     data: NDArray[Any] = volume.data if labels else volume.data.astype(np.float32, copy=False)
     for axis in axes:

@@ -12,7 +12,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ def save_checkpoint(folder: str | Path, step: int, data: Mapping[str, Any], keep
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
-                torch.save({"format": FORMAT, "step": step, **data}, file)
+                _save({"format": FORMAT, "step": step, **data}, file)
                 file.flush()
                 os.fsync(file.fileno())
             final = folder / f"step-{step:08d}-{_digest(temporary)}.ckpt"
@@ -54,8 +54,18 @@ def save_checkpoint(folder: str | Path, step: int, data: Mapping[str, Any], keep
         for _, old in _listed(folder)[max(2, keep) :]:
             old.unlink(missing_ok=True)
     except OSError as error:
-        raise from_os_error(error, folder) from error
+        raise from_os_error(error, folder, writing=True) from error
     return final
+
+
+def _save(data: Mapping[str, Any], file: BinaryIO) -> None:
+    try:
+        torch.save(data, file)
+    except RuntimeError as error:
+        # torch closes its archive after a failed write, and tells of that alone
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def latest_checkpoint(folder: str | Path) -> tuple[dict[str, Any] | None, list[str]]:

@@ -41,7 +41,7 @@ class MetricsFile:
             finally:
                 os.close(handle)
         except OSError as error:
-            raise from_os_error(error, self.path) from error
+            raise from_os_error(error, self.path, writing=True) from error
 
     def _rewrite(self, rows: list[dict[str, str]], names: list[str] | None = None) -> None:
         for name in [*(rows[0] if rows else ()), *(names or ())]:
@@ -54,7 +54,7 @@ class MetricsFile:
             os.replace(temporary, self.path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise from_os_error(error, self.path) from error
+            raise from_os_error(error, self.path, writing=True) from error
 
     def _text(self, rows: list[Any]) -> str:
         out = io.StringIO()

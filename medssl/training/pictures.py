@@ -63,4 +63,4 @@ def save_arrays(path: str | Path, arrays: dict[str, NDArray[np.generic]]) -> Non
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise from_os_error(error, path) from error
+        raise from_os_error(error, path, writing=True) from error

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from medssl import draws
-from medssl.errors import InputError, UsageError
+from medssl.errors import InputError, MedsslError, RecipeError, UsageError
 from medssl.loading.plan import Sampler, Stage
 from medssl.loading.sampler import PatientSampler
 from medssl.methods.contract import Context, Method
@@ -70,9 +71,14 @@ class Run:
             return
         data, skipped = latest_checkpoint(self.out / "checkpoints")
         self.notes += skipped
-        if data is not None:
+        if data is None:
+            self.notes.append("there was no checkpoint to go on from, the run began anew")
+            return
+        try:
             self.state = restore(data, self.method, self.plan.recipe, self.world)
-            self.notes.append(f"went on from step {self.state.step}")
+        except MedsslError as error:
+            raise type(error)(error.reason, path=self.out, code=error.code, hint=error.hint) from error
+        self.notes.append(f"went on from step {self.state.step}")
 
     def stage(self, stage: Stage, first: int) -> None:
         """Do what is left of one stage."""
@@ -93,6 +99,8 @@ class Run:
         keeper = Keeper(self.state, self.plan.keep.checkpoint_every, self.save, looker, self.signals)
         trainer = self._trainer(keeper)
         trainer.fit(module, datamodule=self.feed)
+        # the trainer knows how many batches there are and does not ask for one more
+        self.feed.timed.clock.asked()
         if module.stopped:
             self.signals.leave()
         self._count()
@@ -127,6 +135,13 @@ class Run:
         return out
 
     def _trainer(self, keeper: Keeper) -> pl.Trainer:
+        try:
+            return self._make_trainer(keeper)
+        except (ValueError, MisconfigurationException) as error:
+            reason = " ".join(str(error).split())
+            raise RecipeError(f"hardware: {reason}") from error
+
+    def _make_trainer(self, keeper: Keeper) -> pl.Trainer:
         return pl.Trainer(
             **self.settings,
             max_epochs=1,

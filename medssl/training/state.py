@@ -70,7 +70,7 @@ def restore(data: Mapping[str, Any], method: Method, recipe: Mapping[str, Any], 
     changed = differences(before, {"recipe": json.loads(json.dumps(recipe)), "processes": world})
     if changed:
         raise UsageError(
-            f"the run cannot go on, {len(changed)} settings changed: {'; '.join(changed)}",
+            f"the run cannot go on, {len(changed)} setting{'s' * (len(changed) > 1)} changed: {'; '.join(changed)}",
             code="resume",
             hint="go on with the recipe.yaml of the run folder, or choose another `out`",
         )

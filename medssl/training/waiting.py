@@ -52,9 +52,10 @@ class Clock:
         self.waited += self._last_wait
 
     def asked(self) -> None:
-        """The step is over and the next batch is asked for."""
+        """The step is over, and the next batch is asked for or there is none."""
         now = time.perf_counter()
-        self.total += now - self._asked
+        if self._got >= self._asked:
+            self.total += now - self._asked
         self._asked = now
 
     def last(self) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from medssl import __version__
 from medssl.atomic import sync_folder
 from medssl.encoders import ENCODERS
-from medssl.errors import InputError, IntegrityError, WeightsError, from_os_error
+from medssl.errors import InputError, IntegrityError, RecipeError, WeightsError, from_os_error
 from medssl.plain_yaml import refuse_code
+from medssl.store.settings import StoreSettings
 from medssl.weights.card import card_text
 from medssl.weights.tensors import UNSAFE, read_tensors, refuse_unsafe, sha256_of, write_tensors
 
@@ -71,7 +72,7 @@ def save_weights(
         _fill(temporary, modules, config, card)
         _swap(temporary, folder)
     except OSError as error:
-        raise from_os_error(error, folder) from error
+        raise from_os_error(error, folder, writing=True) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -138,7 +139,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise WeightsError("expected a JSON object", path=path, code="weights-format")
     try:
-        refuse_code(config, str(path))
+        refuse_code(config, str(path), who="weights")
     except IntegrityError as error:
         raise IntegrityError(error.reason, path=path, code="weights-unsafe") from error
     _check_names(config, path)
@@ -162,6 +163,7 @@ def _check_names(config: dict[str, Any], path: Path) -> None:
         if name not in ENCODERS:
             expected = ", ".join(ENCODERS)
             raise WeightsError(f"expected an encoder among {expected}, got {name!r}", path=path, code="weights-format")
+    _check_facts(config, path)
     checksums = config.get("checksums")
     if not isinstance(checksums, dict) or MODEL not in checksums:
         raise WeightsError(f"there is no checksum of {MODEL}", path=path, code="weights-format")
@@ -170,6 +172,37 @@ def _check_names(config: dict[str, Any], path: Path) -> None:
             raise WeightsError(f"expected NAME.safetensors, got {name!r}", path=path, code="weights-format")
         if not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
             raise WeightsError(f"the checksum of {name} is not a sha256", path=path, code="weights-format")
+
+
+def _check_facts(config: dict[str, Any], path: Path) -> None:
+    """What stands beside the encoder, where it stands."""
+    crop, channels, trained = config.get("crop"), config.get("in_channels", 1), config.get("trained_on") or {}
+    scans = trained.get("scans", []) if isinstance(trained, dict) else None
+    wrong = {
+        "in_channels: expected a whole number above 0": not _counts([channels]),
+        "crop: expected three whole numbers above 0": crop is not None
+        and not (isinstance(crop, list | tuple) and len(crop) == 3 and _counts(crop)),
+        "trained_on: expected a mapping with a list of scans": not isinstance(scans, list),
+        "method: expected a mapping with a name": not _named(config.get("method")),
+        "task: expected a mapping with a name": not _named(config.get("task")),
+    }
+    reason = next((text for text, bad in wrong.items() if bad), None)
+    if reason is not None:
+        got = json.dumps(config.get(reason.partition(":")[0]))
+        raise WeightsError(f"{reason}, got {got[:60]}", path=path, code="weights-format")
+    try:
+        StoreSettings.from_contract(config.get("input") or {})
+    except (RecipeError, TypeError, ValueError, AttributeError, LookupError) as error:
+        said = error.reason if isinstance(error, RecipeError) else "expected what prepare writes down"
+        raise WeightsError(f"input: {said}", path=path, code="weights-format") from error
+
+
+def _named(part: Any) -> bool:
+    return part is None or (isinstance(part, dict) and isinstance(part.get("name"), str))
+
+
+def _counts(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in values)
 
 
 def _fill(folder: Path, modules: Mapping[str, nn.Module], config: Mapping[str, Any], card: Mapping[str, Any]) -> None:

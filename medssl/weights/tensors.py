@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +51,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         WeightsError: a number is not finite (``weights-format``).
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = Path(path)
@@ -59,7 +61,12 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
     try:
         save_file(plain, path, metadata={"format": "pt"})
     except OSError as error:
-        raise from_os_error(error, path) from error
+        raise from_os_error(error, path, writing=True) from error
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise from_os_error(OSError(int(number[1]), ""), path, writing=True) from error
 
 
 def refuse_unsafe(path: Path) -> None:

@@ -54,6 +54,6 @@ def test_the_store_is_made_when_it_is_needed_and_only_then(tmp_path: Path) -> No
 
 
 def test_an_unknown_split_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no scan is of split 'test', there are \['train', 'val'\]") as caught:
+    with pytest.raises(InputError, match=r"no scan is of split test, there are: train, val") as caught:
         open_store(Data(_manifest(tmp_path), split="test"), tmp_path / "run")
     assert caught.value.code == "too-few"

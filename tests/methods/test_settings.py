@@ -32,12 +32,12 @@ def test_every_setting_is_explained_and_there_are_seven_at_most(name):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"name": "simclr", "temperature": 0}, "part.temperature: input should be greater than 0, got 0"),
-        ({"name": "spark", "ratio": 1.0}, "part.ratio: input should be less than 1, got 1.0"),
+        ({"name": "simclr", "temperature": 0}, "part.temperature: expected a number above 0, got 0"),
+        ({"name": "spark", "ratio": 1.0}, "part.ratio: expected a number below 1, got 1.0"),
         ({"name": "mae", "decoder_norm": "batch"}, "unknown key part.decoder_norm"),
         ({"name": "voco", "grid": [3, 3]}, "part.grid"),
-        ({"name": "voco", "grid": [3, 0, 1]}, "part.grid.1: input should be greater than or equal to 1, got"),
-        ({"name": "voco", "form": "v2"}, "part.form: input should be 'released', 'paper' or 'log'"),
+        ({"name": "voco", "grid": [3, 0, 1]}, "part.grid.1: expected at least 1, got"),
+        ({"name": "voco", "form": "v2"}, "part.form: expected 'released', 'paper' or 'log'"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, reason):

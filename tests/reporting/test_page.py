@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medssl.errors import InputError, ResourceError, UsageError
+from medssl.errors import ResourceError, UsageError
 from medssl.reporting.canvas import Canvas, png
 from medssl.reporting.page import Figure, Key, Notice, Page, Picture, Table, cell_text
 
@@ -126,5 +126,5 @@ def test_a_write_that_fails_leaves_the_old_page_and_no_rest(tmp_path: Path):
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match=r"\[unreadable\]"):
+    with pytest.raises(UsageError, match="expected a folder, got a file"):
         full_page().write(tmp_path / "file" / "page.html")

@@ -43,6 +43,8 @@ class SimCLR(Method):
         same_patient_negatives: whether other scans of a patient repel each other, too.
     """
 
+    least_patients = 2
+
     def __init__(
         self,
         encoder: Encoder,
