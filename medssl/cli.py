@@ -63,13 +63,17 @@ def run(words: list[str], debug: bool = False) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
+        print("medssl: stopped", file=sys.stderr)
         return 130
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)
             return 2
-        reason = one_line(" ".join(error.format_message().split()))
-        return _fail(f"medssl: error: {reason} [usage] (see medssl --help)", 2, debug)
+        return _fail(_usage(error), 2, debug)
+    except SystemExit as stop:
+        # training was asked to stop, and has saved
+        print("medssl: stopped; everything is saved, --resume goes on", file=sys.stderr)
+        return stop.code if isinstance(stop.code, int) else 70
     except CheckError as error:
         for problem in error.problems:
             print(one_line(problem), file=sys.stderr)
@@ -92,6 +96,21 @@ def run(words: list[str], debug: bool = False) -> int:
             70,
             debug,
         )
+
+
+def _usage(error: typer.TyperException) -> str:
+    """The line about words of the command line that do not fit."""
+    from medssl.errors import one_line
+    from medssl.expectations import expectation, show
+
+    reason = error.format_message()
+    param, problems = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
+    if param is not None and problems is not None:
+        _, expected, came = expectation(problems())
+        reason = f"{(param.opts or [param.name])[0]}: expected {expected}, got {show(came)}"
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "medssl"
+    return one_line(f"medssl: error: {' '.join(reason.split())} [usage] (see {command} --help)")
 
 
 def _fail(line: str, code: int, debug: bool) -> int:

@@ -11,6 +11,8 @@ WORDS = {
     "float_type": "a number",
     "finite_number": "a finite number",
     "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "float_parsing": "a number",
     "int_from_float": "a whole number",
     "bool_type": "true or false",
     "string_type": "a text",

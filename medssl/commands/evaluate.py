@@ -14,7 +14,7 @@ import numpy as np
 
 from medssl.atomic import write_text
 from medssl.commands.predict import PREDICTIONS
-from medssl.commands.runs import write_json
+from medssl.commands.runs import Progress, silent, write_json
 from medssl.errors import InputError, from_os_error
 from medssl.evaluation.interval import bootstrap, mean_of
 from medssl.identifiers import hashed
@@ -27,7 +27,12 @@ EVALUATION, TABLE = "evaluation.json", "evaluation.csv"
 
 
 def evaluate(
-    predictions: str | Path, manifest: str | Path, *, root: str | Path | None = None, split: str | None = None
+    predictions: str | Path,
+    manifest: str | Path,
+    *,
+    root: str | Path | None = None,
+    split: str | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compare predictions with labels.
 
@@ -36,6 +41,7 @@ def evaluate(
         manifest: the manifest with the labels; rows without a prediction or a label are left out and counted.
         root: folder that the manifest's paths start from.
         split: the manifest's rows of this split alone.
+        progress: told at every case.
 
     Returns:
         For segmentation: ``dice`` (class name to ``mean``, ``low``, ``high`` and ``cases``), ``mean_dice``, and
@@ -56,8 +62,11 @@ def evaluate(
     if not pairs:
         hint = "predict the manifest itself, not a single scan"
         raise InputError("no row of the manifest has a prediction", path=manifest, code="too-few", hint=hint)
-    scored = _segmentation if answer["task"] == "segment" else _classification
-    result = {"task": answer["task"], "rows": len(table.records), **scored(folder, answer, table, pairs)}
+    if answer["task"] == "segment":
+        found = _segmentation(folder, answer, table, pairs, progress or silent)
+    else:
+        found = _classification(folder, answer, table, pairs)
+    result = {"task": answer["task"], "rows": len(table.records), **found}
     write_json(folder / EVALUATION, result)
     _write_table(folder / TABLE, result)
     return {"predictions": str(predictions), **result}
@@ -66,12 +75,15 @@ def evaluate(
 Pairs = Sequence[tuple[Record, dict[str, Any]]]
 
 
-def _segmentation(folder: Path, answer: dict[str, Any], table: Manifest, pairs: Pairs) -> dict[str, Any]:
+def _segmentation(
+    folder: Path, answer: dict[str, Any], table: Manifest, pairs: Pairs, progress: Progress
+) -> dict[str, Any]:
     from medssl.evaluation.dice import dice_scores
 
     classes = {int(value): name for value, name in answer["classes"].items()}
     cases: list[dict[str, Any]] = []
-    for record, case in pairs:
+    for done, (record, case) in enumerate(pairs):
+        progress(done, len(pairs), "comparing with labels")
         path = table.resolve_label(record)
         if path is None:
             continue

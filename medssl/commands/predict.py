@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from medssl.atomic import make_folder
 from medssl.commands.runs import Progress, silent, write_json
-from medssl.errors import InputError, MedsslError, UsageError
+from medssl.errors import InputError, IntegrityError, MedsslError, UsageError
 from medssl.identifiers import hashed
 from medssl.io.read import read, read_record
 from medssl.io.write import write
@@ -48,6 +48,7 @@ def predict(
     root: str | Path | None = None,
     split: str | None = None,
     overlap: float = 0.5,
+    continue_on_error: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Predict scans with a fine-tuned model.
@@ -59,11 +60,13 @@ def predict(
         root: folder that the manifest's paths start from.
         split: the manifest's rows of this split alone.
         overlap: share of a window that the next one covers again.
+        continue_on_error: set refused scans aside and go on; without it one refused scan ends the run.
         progress: called with windows done, windows in all, and the scan.
 
     Returns:
         ``out``, ``scans``, ``task`` and ``predictions``: for each scan ``mask`` and ``volumes_ml``, or class
-        ``probabilities``. The same stands in ``predictions.json``.
+        ``probabilities``; and ``quarantined``, the scans that were set aside. The same stands in
+        ``predictions.json``.
 
     Raises:
         UsageError: there are predictions in ``out`` already (``exists``), or the overlap is out of range.
@@ -83,11 +86,19 @@ def predict(
     manifest = Manifest.read(scans, root).select(split) if Path(scans).suffix.lower() == ".csv" else None
     cases = _cases(manifest, Path(scans))
     make_folder(folder)
+    found: list[dict[str, Any]] = []
+    aside: list[dict[str, Any]] = []
     with _all_or_nothing(folder):
-        found = [_one(model, manifest, case, folder, overlap, progress or silent) for case in cases]
+        for case in cases:
+            try:
+                found.append(_one(model, manifest, case, folder, overlap, progress or silent))
+            except (InputError, IntegrityError) as error:
+                if not continue_on_error:
+                    raise
+                aside.append({"name": case.name, "code": error.code, "error": str(error)})
     answer = {"task": model.task, "classes": {str(v): n for v, n in model.classes.items()}, "settings": model.settings}
-    write_json(folder / PREDICTIONS, {**answer, "predictions": found})
-    return {"out": str(out), "scans": len(found), "task": model.task, "predictions": found}
+    write_json(folder / PREDICTIONS, {**answer, "predictions": found, "quarantined": aside})
+    return {"out": str(out), "scans": len(found), "task": model.task, "predictions": found, "quarantined": aside}
 
 
 @contextmanager

@@ -20,10 +20,15 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _SAMPLES = 1_000_000
 
 Entry = dict[str, Any]
+Progress = Callable[[int, int, str], None]
 
 
-def inspect(path: str | Path) -> list[Entry]:
+def inspect(path: str | Path, progress: Progress | None = None) -> list[Entry]:
     """Every volume of a file or folder.
+
+    Args:
+        path: the file or folder.
+        progress: called with files done, files in all, and what is being done, for a folder.
 
     Returns:
         One mapping a volume: ``file``, ``format``, ``shape``, ``channels``, ``dtype``, ``spacing_mm``,
@@ -37,7 +42,12 @@ def inspect(path: str | Path) -> list[Entry]:
     where = Path(path)
     if not where.is_dir():
         return _file(where)
-    found = [entry for file in scan_files(where) for entry in _file(file)]
+    files = list(scan_files(where))
+    found = []
+    for done, file in enumerate(files):
+        found += _file(file)
+        if progress is not None:
+            progress(done + 1, len(files), "inspecting files")
     if next(dicom_folders(where), None) is not None:
         found += _dicom(where)
     if not found:

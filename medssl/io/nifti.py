@@ -23,8 +23,8 @@ _REFUSED = {
     32: "complex voxels (complex64)",
     1792: "complex voxels (complex128)",
     2048: "complex voxels (complex256)",
-    128: "colour (RGB)",
-    2304: "colour (RGBA)",
+    128: "colour (RGB) voxels",
+    2304: "colour (RGBA) voxels",
     1536: "128-bit floats",
 }
 _VECTOR = {1003, 1004, 1005, 1006, 1007}

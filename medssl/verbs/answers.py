@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,26 @@ import typer
 
 from medssl.errors import one_line
 
-JSON = typer.Option(False, "--json", help="Print one JSON document on stdout and nothing else there.")
+JSON = typer.Option(False, "--json", help="Print one JSON document on stdout.")
 
 
-def answer(result: Mapping[str, Any], as_json: bool, *lines: str) -> None:
-    """Print a verb's result; inputs that were set aside give exit code 1."""
+ROOT = typer.Option(None, "--root", metavar="DIR", help="Folder that the manifest's paths start from, else its own.")
+OVERRIDES = typer.Argument(None, metavar="KEY.PATH=VALUE", help="Changes to the recipe, as many as needed.")
+SPLIT = typer.Option(None, "--split", metavar="NAME", help="Only the rows of this split.")
+
+
+def answer(result: Mapping[str, Any], as_json: bool, lines: Iterable[str]) -> None:
+    """Print a verb's result; inputs that were set aside give exit code 1.
+
+    Args:
+        result: plain data.
+        as_json: print it as one JSON document.
+        lines: the same for people.
+    """
     if as_json:
         print(json.dumps(plain(result), indent=2, ensure_ascii=False))
     else:
-        for line in lines or (f"{key}: {value}" for key, value in result.items()):
+        for line in lines:
             print(one_line(line))
     if result.get("quarantined"):
         raise typer.Exit(1)

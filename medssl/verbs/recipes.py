@@ -7,7 +7,10 @@ from pathlib import Path
 
 import typer
 
-from medssl.verbs.answers import JSON, answer
+from medssl.verbs.answers import JSON, OVERRIDES, answer
+from medssl.verbs.columns import table
+
+RECIPE = typer.Argument(..., metavar="RECIPE", help="A file (.yaml), or a name of `medssl recipe list`.")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,37 +27,51 @@ def list_recipes(json: bool = JSON) -> None:
     from medssl.commands.recipe import list_recipes as run
 
     found = run()
-    answer({"recipes": found}, json, *(f"{item['name']:<34} {item['title']}" for item in found))
+    rows = [[item["name"], item["verb"], item["title"]] for item in found]
+    answer({"recipes": found}, json, table(["name", "verb", "what it does"], rows))
 
 
-def show(name: str = typer.Argument(..., help="A name of `medssl recipe list`, or a file.")) -> None:
-    """Print a recipe."""
+def show(name: str = RECIPE, json: bool = JSON) -> None:
+    """Print a recipe.
+
+    `medssl recipe show NAME > mine.yaml` gives one to change.
+    """
     from medssl.commands.recipe import show_recipe
 
-    print(show_recipe(name), end="")
+    text = show_recipe(name)
+    answer({"recipe": name, "text": text}, json, text.splitlines())
 
 
 def check(
-    recipe: str = typer.Argument(..., help="A name of `medssl recipe list`, or a file."),
-    overrides: list[str] | None = typer.Argument(None, metavar="[key.path=value ...]"),
+    recipe: str = RECIPE,
+    overrides: list[str] | None = OVERRIDES,
     json: bool = JSON,
 ) -> None:
-    """Check a recipe without running it."""
+    """Check a recipe without running it.
+
+    Every key, type, range and name, and that the method fits the encoder.
+    """
     from medssl.commands.recipe import check_recipe
 
     result = check_recipe(recipe, overrides or ())
-    answer(result, json, f"{recipe}: a {result['verb']} recipe, nothing wrong")
+    answer(result, json, [f"{recipe}: a {result['verb']} recipe, nothing wrong"])
 
 
 def schema(
-    verb: str = typer.Argument("pretrain", help="pretrain or finetune"),
-    out: Path | None = typer.Option(None, "--out", help="A file; by default stdout."),
+    verb: str = typer.Argument("pretrain", metavar="VERB", help="pretrain or finetune."),
+    out: Path | None = typer.Option(None, "--out", metavar="FILE", help="A file in the place of stdout."),
+    json: bool = JSON,
 ) -> None:
-    """Print the JSON schema of a recipe, so that an editor completes it."""
+    """Print the JSON schema of a recipe.
+
+    With it an editor completes and checks what is written.
+    """
+    from medssl.atomic import write_text
     from medssl.commands.recipe import recipe_schema
 
     text = json_text.dumps(recipe_schema(verb), indent=2) + "\n"
     if out is None:
         print(text, end="")
-    else:
-        out.write_text(text, encoding="utf-8")
+        return
+    write_text(out, text)
+    answer({"written": str(out)}, json, [f"written  {out}"])

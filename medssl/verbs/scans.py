@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from medssl.verbs.answers import JSON, answer, progressing
+from medssl.verbs import readable
+from medssl.verbs.answers import JSON, ROOT, answer, progressing
 
 
 def register(app: typer.Typer) -> None:
@@ -15,45 +16,85 @@ def register(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def inspect(path: Path = typer.Argument(..., help="A file or folder."), json: bool = JSON) -> None:
-    """Say what is in a file or folder: series, geometry, intensities, flags, problems."""
-    from medssl.commands.inspect import inspect as run
-    from medssl.commands.inspect import lines
+def inspect(
+    path: Path = typer.Argument(..., metavar="PATH", help="A file, or a folder with any number of scans."),
+    json: bool = JSON,
+) -> None:
+    """Say what is in a file or folder of scans.
 
-    result = run(path)
-    answer(result, json, *lines(result))
-    if result.get("problems"):
-        raise typer.Exit(3)
+    Series, geometry, intensities, flags and problems of every volume. Exit code 3 where a volume cannot be used.
+    """
+    from medssl.commands.inspect import inspect as run
+    from medssl.errors import CheckError, InputError
+
+    with progressing() as progress:
+        result = run(path, progress=progress)
+    problems, volumes = result["problems"], result["volumes"]
+    answer(result, json, readable.of_inspection(result))
+    if len(volumes) == 1 and problems:
+        (first,) = problems
+        raise InputError(first["reason"], path=first["file"], code=first["code"], hint=first["hint"] or None)
+    if problems:
+        raise CheckError(
+            f"{len(problems)} of {len(volumes)} volumes cannot be used", path=str(path), code=problems[0]["code"]
+        )
 
 
 def convert(
-    src: Path = typer.Argument(..., help="A scan: a file or a DICOM folder."),
-    dst: Path = typer.Argument(..., help=".nii.gz, .nii, .mha, .nrrd or .npz"),
-    series: str | None = typer.Option(None, "--series", help="Which series of a folder (as `inspect` numbers them)."),
-    volume: int | None = typer.Option(None, "--volume", min=0, help="Which volume of a 4D file."),
-    prefer: str | None = typer.Option(None, "--prefer", help="sform or qform, where they disagree."),
-    nan: str | None = typer.Option(None, "--nan", help="fill=V puts V where a voxel is not a number."),
-    allow_gaps: bool = typer.Option(False, "--allow-gaps", help="Resample a series with missing slices; flagged."),
+    src: Path = typer.Argument(..., metavar="SRC", help="A scan: a file or a DICOM folder."),
+    dst: Path = typer.Argument(..., metavar="DST", help="The file: .nii.gz, .nii, .mha, .nrrd or .npz."),
+    series: str | None = typer.Option(
+        None, "--series", metavar="N", help="Which series of a folder, as `inspect` numbers them."
+    ),
+    volume: int | None = typer.Option(None, "--volume", min=0, metavar="N", help="Which volume of a 4D file, from 0."),
+    prefer: str | None = typer.Option(None, "--prefer", metavar="FORM", help="sform or qform, where they disagree."),
+    nan: str | None = typer.Option(None, "--nan", metavar="fill=V", help="Put V where a voxel is not a number."),
+    allow_gaps: bool = typer.Option(
+        False, "--allow-gaps", help="Resample a series with missing slices; the result is flagged."
+    ),
     json: bool = JSON,
 ) -> None:
-    """Convert one scan with every check of the reader."""
+    """Convert one scan to another format.
+
+    Every check of the reader applies. An existing DST is replaced.
+    """
     from medssl.commands.convert import convert as run
 
     result = run(src, dst, series=series, volume=volume, prefer=prefer, nan=nan, allow_gaps=allow_gaps)
-    answer(result, json)
+    answer(result, json, readable.of_conversion(result))
 
 
 def reduce(
-    manifest: Path = typer.Argument(..., help="A manifest (.csv)."),
-    out: Path = typer.Argument(..., help="Folder for the reduced manifest and removed.csv."),
-    root: Path | None = typer.Option(None, "--root", help="Folder that the manifest's paths start from."),
-    unit: str = typer.Option("scan", "--unit", help="scan, or slice (within each scan)."),
-    threshold: int | None = typer.Option(None, "--threshold", min=0, help="Largest Hamming distance of a double."),
+    manifest: Path = typer.Argument(..., metavar="MANIFEST", help="A manifest (.csv)."),
+    out: Path = typer.Argument(..., metavar="OUT", help="Folder for the reduced manifest and removed.csv."),
+    root: Path | None = ROOT,
+    unit: str = typer.Option("scan", "--unit", metavar="UNIT", help="scan, or slice (within each scan)."),
+    threshold: int | None = typer.Option(
+        None,
+        "--threshold",
+        min=0,
+        metavar="N",
+        help="Bits of 64 in which the hashes of doubles may differ; 6 without it.",
+    ),
+    keep_patients: bool = typer.Option(
+        False, "--keep-patients", help="Keep at least one scan of every patient, doubles or not."
+    ),
     json: bool = JSON,
 ) -> None:
-    """Leave redundant scans or slices out, and say why."""
+    """Leave redundant scans or slices out, and say why.
+
+    Rows of test and validation splits pass through untouched.
+    """
     from medssl.commands.reduce import reduce as run
 
     with progressing() as progress:
-        result = run(manifest, out, root=root, unit=unit, threshold=threshold, progress=progress)
-    answer(result, json)
+        result = run(
+            manifest,
+            out,
+            root=root,
+            unit=unit,
+            threshold=threshold,
+            keep_patients=keep_patients,
+            progress=progress,
+        )
+    answer(result, json, readable.of_reduction(result))

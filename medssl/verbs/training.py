@@ -7,9 +7,10 @@ from typing import Literal
 
 import typer
 
-from medssl.verbs.answers import JSON, answer, progressing
+from medssl.verbs import readable
+from medssl.verbs.answers import JSON, OVERRIDES, ROOT, SPLIT, answer, progressing
 
-OVERRIDES = typer.Argument(None, help="key.path=value, as many as needed.", metavar="[key.path=value ...]")
+RECIPE = typer.Argument(..., metavar="RECIPE", help="A file (.yaml), or a name of `medssl recipe list`.")
 RESUME = typer.Option(False, "--resume", help="Go on with the run folder where it stopped.")
 
 
@@ -20,31 +21,40 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    out: Path = typer.Option(Path("medssl-demo"), "--out", help="Where everything goes."),
+    out: Path = typer.Option(Path("medssl-demo"), "--out", metavar="DIR", help="Where everything goes."),
     quick: bool = typer.Option(False, "--quick", help="Fewer steps: at most 90 seconds."),
     phantoms: bool = typer.Option(False, "--phantoms", help="Made-up anatomy instead of real scans; no network."),
-    seed: int = typer.Option(0, "--seed", help="The run's seed."),
+    seed: int = typer.Option(0, "--seed", metavar="N", help="Decides every draw."),
     json: bool = JSON,
 ) -> None:
-    """Small real scans: reduce, pretrain, fine-tune, predict and report, in minutes."""
+    """Go the whole path on small real scans, in minutes.
+
+    Fetch, check, leave redundant scans out, prepare, pretrain by three methods, fine-tune, predict, write a page.
+    """
     from medssl.commands.demo import demo as run
 
     with progressing() as progress:
         result = run(out, quick=quick, phantoms=phantoms, seed=seed, progress=progress)
-    answer(result, json, *result["text"])
+    answer(result, json, result["text"])
 
 
 def prepare(
-    manifest: Path = typer.Argument(..., help="A manifest (.csv)."),
-    store: Path = typer.Argument(..., help="The store to write."),
-    root: Path | None = typer.Option(None, "--root", help="Folder that the manifest's paths start from."),
-    spacing: str | None = typer.Option(None, "--spacing", help="Millimetres: 1.5 or 1,1,3 or median; else as it is."),
-    window: str | None = typer.Option(None, "--window", help="HU window of CT, for example -175,250."),
-    jobs: int = typer.Option(1, "--jobs", min=1, help="Processes."),
-    continue_on_error: bool = typer.Option(False, "--continue-on-error", help="Set failing scans aside."),
+    manifest: Path = typer.Argument(..., metavar="MANIFEST", help="A manifest (.csv)."),
+    store: Path = typer.Argument(..., metavar="STORE", help="The folder to write; what is there and sound is kept."),
+    root: Path | None = ROOT,
+    spacing: str | None = typer.Option(
+        None, "--spacing", metavar="MM", help="1.5 or 1,1,3 or median, else each scan's own."
+    ),
+    window: str | None = typer.Option(None, "--window", metavar="LOW,HIGH", help="HU window of CT: -175,250."),
+    jobs: int = typer.Option(1, "--jobs", min=1, metavar="N", help="Processes."),
+    continue_on_error: bool = typer.Option(False, "--continue-on-error", help="Set refused scans aside; exit code 1."),
     json: bool = JSON,
 ) -> None:
-    """Do the deterministic part once: orientation, spacing, intensity, body, into the store."""
+    """Do the deterministic part of loading once.
+
+    Orientation, spacing, intensity range and body of every scan, into a store that training reads box by box. A run
+    that was stopped goes on where it was.
+    """
     from medssl.commands.prepare import prepare as run
 
     with progressing() as progress:
@@ -58,76 +68,105 @@ def prepare(
             continue_on_error=continue_on_error,
             progress=progress,
         )
-    answer(result, json)
+    answer(result, json, readable.of_preparation(result))
 
 
 def pretrain(
-    recipe: Path = typer.Argument(..., help="A recipe (.yaml), or the name of one in `medssl recipe list`."),
+    recipe: Path = RECIPE,
     overrides: list[str] | None = OVERRIDES,
     resume: bool = RESUME,
     json: bool = JSON,
 ) -> None:
-    """Pretrain an encoder without labels; writes a run folder."""
+    """Pretrain an encoder without labels.
+
+    Writes a run folder: recipe, checkpoints, weights, metrics, pictures. Ctrl-C saves first; --resume goes on.
+    """
     from medssl.commands.pretrain import pretrain as run
 
     with progressing() as progress:
         result = run(recipe, overrides or (), resume=resume, progress=progress)
-    answer(result, json)
+    answer(result, json, readable.of_training(result))
 
 
 def finetune(
-    recipe: Path = typer.Argument(..., help="A recipe (.yaml), or the name of one in `medssl recipe list`."),
+    recipe: Path = RECIPE,
     overrides: list[str] | None = OVERRIDES,
     resume: bool = RESUME,
     json: bool = JSON,
 ) -> None:
-    """Fine-tune a head and its encoder, from weights or from scratch; writes a run folder."""
+    """Fine-tune a head and its encoder.
+
+    From weights (init=FOLDER) or from scratch. Writes a run folder as pretrain does; its weights can predict.
+    """
     from medssl.commands.finetune import finetune as run
 
     with progressing() as progress:
         result = run(recipe, overrides or (), resume=resume, progress=progress)
-    answer(result, json)
+    answer(result, json, readable.of_training(result))
 
 
 def predict(
-    weights: Path = typer.Argument(..., help="A fine-tuned run or its weights folder."),
-    scans: Path = typer.Argument(..., help="A scan, a DICOM folder or a manifest (.csv)."),
-    out: Path = typer.Argument(..., help="Folder for the masks."),
-    root: Path | None = typer.Option(None, "--root", help="Folder that the manifest's paths start from."),
-    split: str | None = typer.Option(None, "--split", help="Only the rows of this split."),
-    overlap: float = typer.Option(0.5, "--overlap", min=0.0, max=0.95, help="Overlap of the windows."),
+    weights: Path = typer.Argument(..., metavar="WEIGHTS", help="A fine-tuned run or its weights folder."),
+    scans: Path = typer.Argument(..., metavar="SCANS", help="A scan, a DICOM folder or a manifest (.csv)."),
+    out: Path = typer.Argument(..., metavar="OUT", help="Folder for the masks."),
+    root: Path | None = ROOT,
+    split: str | None = SPLIT,
+    overlap: float = typer.Option(
+        0.5, "--overlap", min=0.0, max=0.95, metavar="SHARE", help="How much of a window the next one covers again."
+    ),
+    continue_on_error: bool = typer.Option(False, "--continue-on-error", help="Set refused scans aside; exit code 1."),
     json: bool = JSON,
 ) -> None:
-    """Predict in each scan's own geometry."""
+    """Predict masks or classes of scans.
+
+    Masks come out in each scan's own geometry, as .nii.gz.
+    """
     from medssl.commands.predict import predict as run
 
     with progressing() as progress:
-        result = run(weights, scans, out, root=root, split=split, overlap=overlap, progress=progress)
-    answer(result, json)
+        result = run(
+            weights,
+            scans,
+            out,
+            root=root,
+            split=split,
+            overlap=overlap,
+            continue_on_error=continue_on_error,
+            progress=progress,
+        )
+    answer(result, json, readable.of_predictions(result))
 
 
 def evaluate(
-    predictions: Path = typer.Argument(..., help="Folder that `medssl predict` wrote."),
-    manifest: Path = typer.Argument(..., help="The manifest with the labels."),
-    root: Path | None = typer.Option(None, "--root", help="Folder that the manifest's paths start from."),
-    split: str | None = typer.Option(None, "--split", help="Only the rows of this split."),
+    predictions: Path = typer.Argument(..., metavar="PREDICTIONS", help="Folder that `medssl predict` wrote."),
+    manifest: Path = typer.Argument(..., metavar="MANIFEST", help="The manifest with the labels (.csv)."),
+    root: Path | None = ROOT,
+    split: str | None = SPLIT,
     json: bool = JSON,
 ) -> None:
-    """Compare predictions with labels: metrics by class and case, with intervals."""
+    """Compare predictions with labels.
+
+    Metrics by class and case, with 95 % intervals over patients.
+    """
     from medssl.commands.evaluate import evaluate as run
 
-    answer(run(predictions, manifest, root=root, split=split), json)
+    with progressing() as progress:
+        result = run(predictions, manifest, root=root, split=split, progress=progress)
+    answer(result, json, readable.of_evaluation(result))
 
 
 def report(
     run_folder: Path = typer.Argument(..., metavar="RUN", help="A run folder."),
-    out: Path | None = typer.Option(None, "--out", help="The page; by default report.html in the run folder."),
+    out: Path | None = typer.Option(
+        None, "--out", metavar="FILE", help="The page; by default report.html in the run folder."
+    ),
     json: bool = JSON,
 ) -> None:
-    """Write one self-contained HTML page about a run."""
+    """Write one HTML page about a run."""
     from medssl.commands.report import report as run
 
-    answer(run(run_folder, out), json)
+    result = run(run_folder, out)
+    answer(result, json, [f"written  {result['written']} ({result['bytes'] // 1000} kB, self-contained)"])
 
 
 def _spacing(text: str | None) -> tuple[float, float, float] | Literal["median"] | None:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import typer
 
+from medssl.verbs import readable
 from medssl.verbs.answers import JSON, answer
+
+FOLDER = typer.Argument(..., metavar="FOLDER", help="A weights folder or a run.")
 
 
 def register(app: typer.Typer) -> None:
@@ -17,15 +20,23 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="weights")
 
 
-def show(folder: Path = typer.Argument(..., help="A weights folder or a run."), json: bool = JSON) -> None:
-    """Say what a weights folder holds: encoder, input contract, what it was trained on."""
+def show(folder: Path = FOLDER, json: bool = JSON) -> None:
+    """Say what a weights folder holds.
+
+    Encoder, heads, what it expects as input and what it was trained on.
+    """
     from medssl.commands.weights import show_weights
 
-    answer(show_weights(folder), json)
+    result = show_weights(folder)
+    answer(result, json, readable.of_weights(result))
 
 
-def check(folder: Path = typer.Argument(..., help="A weights folder or a run."), json: bool = JSON) -> None:
-    """Verify a weights folder: formats, checksums, finite numbers, and that the encoder loads."""
+def check(folder: Path = FOLDER, json: bool = JSON) -> None:
+    """Verify a weights folder and load it.
+
+    Formats, checksums, finite numbers, and that the encoder and the task's head can be filled.
+    """
     from medssl.commands.weights import check_weights
 
-    answer(check_weights(folder), json)
+    result = check_weights(folder)
+    answer(result, json, [f"{result['folder']}: {result['files']} files verified, {result['loaded']}; nothing wrong"])
