@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.reporting.browser import check_page, find_browser
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -46,6 +48,16 @@ def test_cards_are_listed(installed: Path, tmp_path: Path) -> None:
     assert "samples" in done.stdout
 
 
+def _look_at(page: Path) -> None:
+    """Open the page in a browser, where there is one: no broken picture, no error on the console."""
+    browser = find_browser()
+    if browser is None:
+        return
+    found = check_page(page, browser)
+    assert found.images > 10
+    assert (found.broken, found.errors, found.console) == ([], [], [])
+
+
 @pytest.mark.slow
 def test_the_demo_runs_on_phantoms(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "demo", "--phantoms", "--quick", "--json")
@@ -55,4 +67,5 @@ def test_the_demo_runs_on_phantoms(installed: Path, tmp_path: Path) -> None:
     assert page.is_file()
     assert page.read_text(encoding="utf-8").count("<img") > 10
     assert "phantom" in page.read_text(encoding="utf-8").lower()
+    _look_at(page)
     assert {row["init"] for row in result["table"]} >= {"scratch", "simclr", "spark", "voco"}

@@ -17,6 +17,9 @@ from medssl.manifest import Manifest
 FAMILIES = {"simclr": "contrastive", "spark": "masked", "voco": "region"}
 """Method → its family: one of each."""
 
+SPACING_MM, WINDOW_HU = (4.0, 4.0, 4.0), (-175.0, 250.0)
+"""As in the demo's recipes."""
+
 SCRATCH = "scratch"
 QUICK = {"pretrain": 8, "segment": 24, "classify": 12}
 """Steps of the short form, for each kind of run."""
@@ -167,8 +170,8 @@ def _prepare(run: Demo, data: Mapping[str, Manifest]) -> None:
             table.path,
             run.out / "store" / name,
             root=table.root,
-            spacing_mm=(3.0, 3.0, 3.0),
-            window_hu=(-175.0, 250.0),
+            spacing_mm=SPACING_MM,
+            window_hu=WINDOW_HU,
             progress=run.progress,
         )
 

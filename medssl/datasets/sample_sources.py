@@ -27,6 +27,9 @@ NAME_TABLE = "label_names.txt"
 PARTS = ("aorta", "brachiocephalic_trunk", "common_carotid_artery_left", "subclavian_artery_left", "vertebrae_T12")
 """Single organs of the chest CT on a cropped grid."""
 
+PARTLY = "parts"
+"""Stands for a table of label names where single organs are marked, each in a file of its own name."""
+
 MEMBERS: dict[str, dict[str, str]] = {
     SEGMENTATOR.name: {
         _S + "LICENSE": "licences/TotalSegmentator.txt",
@@ -71,7 +74,8 @@ class Sample:
         region: part of the body, a target for classification.
         patient: who it is; the same for files of the same scan.
         test: whether it is kept for testing.
-        organs: table of label names of its organ map (``total`` or ``total_mr``), empty without one.
+        organs: table of label names of its organ map (``total`` or ``total_mr``), ``parts`` where single organs are
+            marked and the rest is unknown, empty without any.
         masks: other masks, that are no labels in the five groups.
         thin: scan whose slices this one's are made of, where it is a second series of the same acquisition.
         flags: what a careful reader should know.
@@ -91,7 +95,7 @@ class Sample:
 
 SAMPLES: tuple[Sample, ...] = (
     Sample("abdomen_ct", "images/abdomen_ct.nii.gz", "CT", "abdomen", "abdomen_ct", organs="total"),
-    Sample("chest_ct", "images/chest_ct.nii.gz", "CT", "chest", "chest_ct", masks="masks/chest_ct_partial.nii.gz"),
+    Sample("chest_ct", "images/chest_ct.nii.gz", "CT", "chest", "chest_ct", organs=PARTLY, flags=("partly_labelled",)),
     # archives hold thin and thick series of one acquisition: something for the redundancy step
     Sample("chest_ct_thick", "images/chest_ct_thick.nii.gz", "CT", "chest", "chest_ct", thin="images/chest_ct.nii.gz"),
     Sample(

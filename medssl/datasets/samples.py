@@ -15,7 +15,7 @@ from medssl.datasets.label_groups import GROUPS, read_names, regroup
 from medssl.datasets.lattice import onto_lattice
 from medssl.datasets.progress import Progress, silent
 from medssl.datasets.registry_fetch import download
-from medssl.datasets.sample_sources import MEMBERS, NAME_TABLE, PINS, SAMPLES, Sample
+from medssl.datasets.sample_sources import MEMBERS, NAME_TABLE, PARTLY, PINS, SAMPLES, Sample
 from medssl.datasets.thick_slices import thicken
 from medssl.datasets.unpack import unpack
 from medssl.draws import stable_int
@@ -97,10 +97,10 @@ def build_samples(folder: Path, samples: tuple[Sample, ...] = SAMPLES, progress:
     source = table.read_text(encoding="utf-8")
     for number, sample in enumerate(samples):
         progress(number, len(samples), "grouping labels")
-        if sample.organs:
-            write_groups(folder, sample, read_names(source, "class_map", sample.organs))
-        elif (folder / "organs" / sample.name).is_dir():
+        if sample.organs == PARTLY:
             write_partial(folder, sample)
+        elif sample.organs:
+            write_groups(folder, sample, read_names(source, "class_map", sample.organs))
         elif sample.thin:
             write(thicken(read(folder / sample.thin)), folder / sample.image)
     progress(len(samples), len(samples), "grouping labels")
@@ -148,4 +148,5 @@ def write_partial(folder: Path, sample: Sample) -> None:
         inside = onto_lattice(read_label(path), image) > 0
         name = path.name.removesuffix(".nii.gz")
         label[inside] = regroup(np.array([1]), {1: name})[0]
-    write(Volume(label[None], image.affine), folder / sample.masks)
+    (folder / "labels").mkdir(exist_ok=True)
+    write(Volume(label[None], image.affine), folder / label_path(sample))

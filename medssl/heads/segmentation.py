@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from medssl.encoders.contract import Features
@@ -49,7 +48,10 @@ class SegmentationHead(nn.Module):
         return out
 
     def loss(self, logits: Tensor, label: Tensor, valid: Tensor | None = None) -> Tensor:
-        """One minus the mean foreground Dice, plus cross entropy, of each sample over its voxels that count.
+        """One minus the mean foreground Dice, plus cross entropy, over all voxels of the batch that count.
+
+        Dice is taken over the batch, not crop by crop: most crops lack some class, and a Dice of nothing tells
+        nothing.
 
         Args:
             logits: ``(N, classes, i, j, k)``.
@@ -57,7 +59,7 @@ class SegmentationHead(nn.Module):
             valid: ``(N, 1, i, j, k)`` bool; False is left out.
 
         Returns:
-            The mean over samples; 0 (with a gradient) where no voxel counts.
+            A scalar; 0 (with a gradient) where no voxel counts.
 
         Raises:
             InputError: a label is not among the classes.
@@ -65,9 +67,9 @@ class SegmentationHead(nn.Module):
         counts = label >= 0 if valid is None else (label >= 0) & valid
         if int(label.max()) >= self.classes:
             raise InputError(f"labels must be below {self.classes}, got {int(label.max())}", code="label")
-        losses = []
-        for sample, target, kept in zip(logits.float(), label, counts, strict=True):
-            # voxels that count, as one row: what is left out enters neither term
-            if kept.any():
-                losses.append(self.dice_and_cross_entropy(sample[:, kept[0]][None], target[kept][None, None]))
-        return torch.stack(losses).mean() if losses else logits.sum() * 0
+        if not counts.any():
+            return logits.sum() * 0
+        # voxels that count, as one row: what is left out enters neither term
+        chosen = logits.float().movedim(1, 0)[:, counts[:, 0]]
+        out: Tensor = self.dice_and_cross_entropy(chosen[None], label[counts][None, None])
+        return out

@@ -13,7 +13,7 @@ from torch import Tensor
 from medssl.errors import InputError
 from medssl.inference.export import to_label_map, with_values
 from medssl.inference.model import Model
-from medssl.inference.window import corners, sliding_window, windows_at_once
+from medssl.inference.window import Window, corners, sliding_window, windows_at_once
 from medssl.methods.tuning.heights import HEIGHT, body_of, region_of
 from medssl.store.process import Processed, process
 from medssl.views.grid import Box
@@ -49,7 +49,7 @@ def segment_scan(
 def classify_scan(
     model: Model, volume: Volume, *, modality: str = "", overlap: float = 0.5, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Class probabilities of a scan, the mean over its windows, and of every window by itself.
+    """Class probabilities of a scan, the mean over the windows centred in its body's box, and of each by itself.
 
     Args:
         model: fine-tuned to classify.
@@ -64,7 +64,9 @@ def classify_scan(
         of the body by the window's place (a class number).
     """
     done, image = _prepared(model, volume, modality)
-    padded, places = _windows(model, image, overlap)
+    padded, everywhere = _windows(model, image, overlap)
+    # a window of the air around the body tells nothing of it
+    places = [place for place in everywhere if _centred_in(done.body, place, model.crop)] or everywhere
     answers: list[NDArray[np.float32]] = []
     together = windows_at_once(model.crop)
     for start in range(0, len(places), together):
@@ -100,6 +102,11 @@ def _prepared(model: Model, volume: Volume, modality: str) -> tuple[Processed, T
             f"expected {expected} channel{'s' * (expected > 1)}, got {image.shape[0]}", code="not-a-volume"
         )
     return done, image
+
+
+def _centred_in(body: NDArray[np.int64], place: Window, window: Window) -> bool:
+    middle = np.asarray(place) + (np.asarray(window) - 1) / 2
+    return bool(((middle >= body[0]) & (middle < body[1])).all())
 
 
 def _windows(model: Model, image: Tensor, overlap: float) -> tuple[Tensor, list[tuple[int, int, int]]]:

@@ -248,9 +248,10 @@ def _label_problems(manifest: Manifest, record: Record, image: Volume) -> list[P
         return []
     values = {int(value) for value in np.unique(read_label(path, image).data)}
     out = []
-    undeclared = sorted(values - set(manifest.classes) - {0})
+    # -1 says that nobody has looked: partly labelled scans
+    undeclared = sorted(values - set(manifest.classes) - {0, -1})
     if manifest.classes and undeclared:
         out.append(Problem(record.line, "label", f"{record.label} has values that are no declared class: {undeclared}"))
-    if values == {0}:
+    if not values - {0, -1}:
         out.append(Problem(record.line, "label", f"{record.label} is empty", "warning"))
     return out

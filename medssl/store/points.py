@@ -17,7 +17,7 @@ def label_points(label: NDArray[Any], seed: int, per_class: int = PER_CLASS) -> 
     """Up to ``per_class`` voxels of each class but 0, drawn without replacement.
 
     Args:
-        label: ``(1, i, j, k)`` whole numbers from 0.
+        label: ``(1, i, j, k)`` whole numbers, -1 where unknown.
         seed: the same seed gives the same points.
         per_class: most points of a class.
 
@@ -30,7 +30,8 @@ def label_points(label: NDArray[Any], seed: int, per_class: int = PER_CLASS) -> 
         [[7, 1, 0, 1]]
     """
     flat = label[0].ravel()
-    filled = np.flatnonzero(flat)
+    # -1 is no class: nobody has said what the voxel is
+    filled = np.flatnonzero(flat > 0)
     # a stable sort by class groups the voxels; looking for each class by itself would read the map once per class
     order = filled[np.argsort(flat[filled], kind="stable")]
     classes, starts = np.unique(flat[order], return_index=True)
@@ -44,16 +45,18 @@ def label_points(label: NDArray[Any], seed: int, per_class: int = PER_CLASS) -> 
 
 
 def small_labels(label: NDArray[Any]) -> NDArray[Any]:
-    """A label map in the smallest unsigned type that holds it.
+    """A label map in the smallest type that holds it: unsigned, or int16 where some voxels are unknown (-1).
 
     Raises:
-        InputError: values that are not whole numbers from 0 to 65,535.
+        InputError: values that are not whole numbers from -1 to 65,535, or to 32,767 with unknown voxels.
     """
     if label.shape[0] != 1:
         raise InputError(f"a label map has one channel, got {label.shape[0]}", code="label")
     least, most = label.min(), label.max()
     if label.dtype.kind not in "iub" and not bool((label == np.rint(label)).all()):
         raise InputError("label values must be whole numbers", code="label")
-    if least < 0 or most > 65535:
-        raise InputError(f"label values must lie from 0 to 65535, got {least} to {most}", code="label")
+    if least < -1 or most > (65535 if least >= 0 else 32767):
+        raise InputError(f"label values must lie from -1 (unknown) to 65535, got {least} to {most}", code="label")
+    if least < 0:
+        return label.astype(np.int16)
     return label.astype(np.uint8 if most < 256 else np.uint16)

@@ -10,7 +10,7 @@ import pytest
 
 from medssl.datasets.cache import cache_folder
 from medssl.datasets.fetch import fetch
-from medssl.datasets.sample_sources import MEMBERS, NAME_TABLE, PINS, SAMPLES, Sample
+from medssl.datasets.sample_sources import MEMBERS, NAME_TABLE, PINS, SAMPLES, PARTLY, Sample
 from medssl.datasets.samples import EDITION, UNKNOWN, build_samples, fetch_samples
 from medssl.errors import InputError, IntegrityError, ResourceError
 from medssl.io.read import read, read_label
@@ -21,7 +21,7 @@ AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
 ROWS = (
     Sample("ct", "images/ct.nii.gz", "CT", "abdomen", "a", organs="total"),
     Sample("mr", "images/mr.nii.gz", "MR", "abdomen", "b", organs="total_mr", flags=("odd",)),
-    Sample("chest", "images/chest.nii.gz", "CT", "chest", "c", test=True, masks="masks/chest.nii.gz"),
+    Sample("chest", "images/chest.nii.gz", "CT", "chest", "c", test=True, organs=PARTLY),
     Sample("thick", "images/thick.nii.gz", "CT", "chest", "c", test=True, thin="images/chest.nii.gz"),
 )
 
@@ -62,12 +62,13 @@ def test_labels_are_grouped_by_name_on_the_images_own_grid(tree):
     assert (label[0] == 3).all()  # value 1 means another organ in MR
     assert (label[1] == 4).all()
     assert manifest.classes[3] == "heart_vessels"
-    assert (mr.flags, chest.label, chest.split, chest.targets["region"]) == ("odd", "", "test", "chest")
+    assert (mr.flags, chest.label, chest.split) == ("odd", "labels/chest.nii.gz", "test")
+    assert chest.targets["region"] == "chest"
 
 
 def test_what_nobody_marked_is_unknown(tree):
     manifest = Manifest.read(build_samples(tree, ROWS))
-    partial = read_label(tree / manifest.records[2].targets["masks"]).data[0]
+    partial = read_label(tree / manifest.records[2].label).data[0]
     assert (partial[1:3, :2, 2:4] == 3).all()
     assert UNKNOWN == -1
     assert (partial == UNKNOWN).sum() == partial.size - 8
@@ -130,7 +131,8 @@ def test_the_rows_fit_what_is_taken_from_the_packages():
             or sample.thin in taken
             or any(target.startswith(sample.image + "/") for target in taken)
         )
-        assert not sample.organs or f"organs/{sample.name}.nii.gz" in taken
+        marked = {target for target in taken if target.startswith(f"organs/{sample.name}")}
+        assert bool(marked) == bool(sample.organs)
     patients = {s.patient for s in SAMPLES if s.test} & {s.patient for s in SAMPLES if not s.test}
     assert not patients
     assert sum(target.startswith("images/liver_ct/") for target in taken) == 20

@@ -31,7 +31,16 @@ def test_labels_take_the_smallest_type() -> None:
     assert small_labels(np.array([[[[0, 256]]]])).dtype == np.uint16
 
 
-@pytest.mark.parametrize(("value", "reason"), [(0.5, "whole numbers"), (-1, "from 0 to 65535"), (70000, "from 0 to")])
+@pytest.mark.parametrize(("value", "reason"), [(0.5, "whole numbers"), (-2, r"from -1 \(unknown\) to 65535"), (70000, "from -1")])
 def test_senseless_labels_are_refused(value: float, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         small_labels(np.array([[[[0, value]]]]))
+
+
+def test_unknown_voxels_stay_unknown_and_are_no_class() -> None:
+    label = np.full((1, 2, 2, 2), -1)
+    label[0, 1, 1, 1] = 3
+    small = small_labels(label)
+    assert small.dtype == np.int16
+    assert np.array_equal(small, label)
+    assert label_points(small, 0).tolist() == [[3, 1, 1, 1]]
