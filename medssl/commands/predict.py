@@ -66,7 +66,7 @@ def predict(
     Returns:
         ``out``, ``scans``, ``task`` and ``predictions``: for each scan ``mask`` and ``volumes_ml``, or class
         ``probabilities``; and ``quarantined``, the scans that were set aside. The same stands in
-        ``predictions.json``.
+        ``predictions.json``, without the errors' text.
 
     Raises:
         UsageError: there are predictions in ``out`` already (``exists``), or the overlap is out of range.
@@ -96,8 +96,12 @@ def predict(
                 if not continue_on_error:
                     raise
                 aside.append({"name": case.name, "code": error.code, "error": str(error)})
+        if not found:
+            raise InputError(f"all of {len(aside)} scans were refused", path=scans, code="quarantine")
     answer = {"task": model.task, "classes": {str(v): n for v, n in model.classes.items()}, "settings": model.settings}
-    write_json(folder / PREDICTIONS, {**answer, "predictions": found, "quarantined": aside})
+    # the error itself names the file, and a folder's name may be a person's: it is shown, not kept
+    kept = [{"name": note["name"], "code": note["code"]} for note in aside]
+    write_json(folder / PREDICTIONS, {**answer, "predictions": found, "quarantined": kept})
     return {"out": str(out), "scans": len(found), "task": model.task, "predictions": found, "quarantined": aside}
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +98,21 @@ def _write_itk(volume: Volume, data: NDArray[Any], path: Path) -> None:
     image.SetSpacing(spacing)
     image.SetDirection((lps[:3, :3] / np.asarray(spacing)).ravel().tolist())
     try:
-        sitk.WriteImage(image, str(path), useCompression=True)
+        with _muted():
+            sitk.WriteImage(image, str(path), useCompression=True)
     except RuntimeError as error:
         # ITK says in its own words and many lines what the system said
         raise OSError(errno.ENOSPC, "the file cannot be written in full") from error
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """ITK's formats print to the program's stderr what they raise as well."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

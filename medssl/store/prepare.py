@@ -60,9 +60,10 @@ def prepare(
     """
     folder = Path(out)
     refuse_doubles(manifest.records)
+    new = [path for path in (folder / ENTRIES, folder, *folder.parents) if not path.exists()]
     with naming_disk_errors(folder):
         (folder / ENTRIES).mkdir(parents=True, exist_ok=True)
-    with _removing_if_empty(folder / ENTRIES, folder):
+    with _removing_if_empty(new):
         work = Work(manifest, folder / ENTRIES, continue_on_error, progress or silent, account or Preparation())
         return _prepare(manifest, folder, settings, work, jobs, max_bad)
 
@@ -90,7 +91,7 @@ def _prepare(manifest: Manifest, folder: Path, settings: StoreSettings, work: Wo
 
 
 @contextmanager
-def _removing_if_empty(*folders: Path) -> Iterator[None]:
+def _removing_if_empty(folders: Sequence[Path]) -> Iterator[None]:
     """After an error, no folder stays that nothing was written to."""
     try:
         yield

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from medssl import __version__
 from medssl.atomic import sync_folder
 from medssl.encoders import ENCODERS
-from medssl.errors import InputError, IntegrityError, RecipeError, WeightsError, from_os_error
+from medssl.errors import InputError, IntegrityError, RecipeError, ResourceError, WeightsError, from_os_error
 from medssl.plain_yaml import refuse_code
 from medssl.store.settings import StoreSettings
 from medssl.weights.card import card_text
@@ -73,6 +73,9 @@ def save_weights(
         _swap(temporary, folder)
     except OSError as error:
         raise from_os_error(error, folder, writing=True) from error
+    except ResourceError as error:
+        # it names the temporary folder
+        raise ResourceError(error.reason, path=folder, code=error.code, hint=error.hint) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
