@@ -120,8 +120,11 @@ def pretrain(
     return write_run(out, {**facts, "scans": len(store), "weights": WEIGHTS, **took, "notes": [*notes, *took["notes"]]})
 
 
-def rehearse(asked: PretrainRecipe) -> None:
-    """Build everything once for one channel, so that what does not fit shows before any scan is prepared.
+def rehearse(asked: Any) -> None:
+    """Build what a recipe names once for one channel, so that what does not fit shows before any scan is prepared.
+
+    Args:
+        asked: a checked recipe of either verb.
 
     Raises:
         RecipeError: settings that do not fit, or a method on an encoder that cannot carry it.
@@ -130,4 +133,5 @@ def rehearse(asked: PretrainRecipe) -> None:
         # a network of the user's own may be made for another number of channels
         return
     encoder = make_encoder(asked.encoder, 1, asked.views.crop, asked.seed)
-    asked.method.build(encoder).stages(asked.optim.steps, asked.views)
+    if isinstance(asked, PretrainRecipe):
+        asked.method.build(encoder).stages(asked.optim.steps, asked.views)

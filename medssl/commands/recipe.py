@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from medssl.errors import RecipeError, UsageError
+from medssl.commands.recipe_files import find_recipe, recipes_folder
+from medssl.errors import UsageError
 from medssl.plain_yaml import load_yaml
 from medssl.recipe import check, json_schema, load_class, with_overrides
 
@@ -16,12 +15,6 @@ VERBS: dict[str, str] = {
     "finetune": "medssl.commands.finetune:FinetuneRecipe",
 }
 """Verb → the dataclass whose signature is the recipe's schema."""
-
-
-def recipes_folder() -> Path:
-    """Where the recipes lie: inside the installed package, or at the top of a clone."""
-    packed = Path(str(resources.files("medssl"))) / "_data" / "recipes"
-    return packed if packed.is_dir() else Path(__file__).parents[2] / "recipes"
 
 
 def list_recipes() -> list[dict[str, str]]:
@@ -33,26 +26,6 @@ def list_recipes() -> list[dict[str, str]]:
         name = str(path.relative_to(folder).with_suffix("")).replace("\\", "/")
         found.append({"name": name, "verb": verb_of(load_yaml(path)), "title": title})
     return found
-
-
-def find_recipe(name: str | Path) -> Path:
-    """The file of a recipe: a path, or a name of ``list_recipes``.
-
-    Raises:
-        RecipeError: neither exists (``missing``).
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    packed = recipes_folder() / f"{name}.yaml"
-    if path.suffix == "" and packed.is_file():
-        return packed
-    if path.is_dir():
-        raise RecipeError("expected a recipe (.yaml), got a folder", path=name, hint="see `medssl recipe list`")
-    error = RecipeError("does not exist", path=name, code="missing", hint="see `medssl recipe list`")
-    # a missing file is a refused input, whatever it was meant to hold
-    error.exit_code = 3
-    raise error
 
 
 def show_recipe(name: str) -> str:
@@ -74,8 +47,8 @@ def check_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     path = find_recipe(name)
     data = with_overrides(load_yaml(path), overrides)
     verb = verb_of(data)
-    asked: Any = check(_schema_class(verb), data, str(path))
-    if verb == "pretrain":
+    asked: Any = check(_schema_class(verb), data, name)
+    if asked.encoder is not None:
         from medssl.commands.pretrain import rehearse
 
         rehearse(asked)

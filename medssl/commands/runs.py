@@ -14,7 +14,7 @@ import yaml
 
 from medssl import __version__
 from medssl.atomic import make_folder, write_text
-from medssl.commands.recipe import find_recipe
+from medssl.commands.recipe_files import find_recipe
 from medssl.errors import RecipeError, UsageError
 from medssl.plain_yaml import load_yaml
 from medssl.recipe import check, to_plain, with_overrides
@@ -45,7 +45,7 @@ def checked_recipe(kind: Callable[..., T], recipe: T | Mapping[str, Any] | str |
     """
     if isinstance(recipe, str | Path):
         path = find_recipe(recipe)
-        data, where = load_yaml(path), str(path)
+        data, where = load_yaml(path), str(recipe)
     else:
         plain = to_plain(recipe)
         data, where = dict(plain), "recipe"

@@ -62,6 +62,7 @@ class Progress:
         self._text = ""
         self._started = time.monotonic()
         self._drawn = 0.0
+        self._told: set[str] = set()
         self._live = sys.stderr.isatty()
 
     def __call__(self, done: int, total: int, text: str) -> None:
@@ -70,8 +71,10 @@ class Progress:
         if text != self._text:
             self._finish()
             self._text, self._started, self._drawn = text, now, 0.0
-            if not self._live:
+            # the end of a step whose parts have been told is no news
+            if not self._live and not (done >= total and text in self._told):
                 print(f"{one_line(text)} …", file=sys.stderr, flush=True)
+        self._told.add(text)
         if self._live and (now - self._drawn > 0.1 or done >= total):
             self._drawn = now
             share = done / total if total else 1.0
