@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from medssl.classes import write_classes
+from medssl.commands.demo_state import COMMANDS, FAMILIES, SCRATCH, Demo, peak_memory_bytes, table_of
 from medssl.commands.runs import Progress, silent, write_json
 from medssl.errors import CheckError, UsageError, from_os_error
 from medssl.manifest import Manifest
 
-FAMILIES = {"simclr": "contrastive", "spark": "masked", "voco": "region"}
-"""Method → its family: one of each."""
-
 SPACING_MM, WINDOW_HU = (4.0, 4.0, 4.0), (-175.0, 250.0)
 """As in the demo's recipes."""
 
-SCRATCH = "scratch"
 QUICK = {"pretrain": 8, "segment": 24, "classify": 12}
 """Steps of the short form, for each kind of run."""
-
-
-@dataclass
-class Demo:
-    """What the demo knows while it runs.
-
-    Args:
-        out: where everything goes.
-        quick: the short form.
-        phantoms: made-up anatomy.
-        seed: of every run.
-        progress: told about every step.
-        seconds: step → how long it took.
-        runs: name → what the run said of itself.
-        scores: initialisation → task → what ``evaluate`` said.
-    """
-
-    out: Path
-    quick: bool
-    phantoms: bool
-    seed: int
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Measure a step."""
-        self.progress(0, 1, name)
-        start = time.monotonic()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
-        self.progress(1, 1, name)
 
 
 def demo(
@@ -240,27 +200,7 @@ def _report(
     return build_demo_report(run.out / "report.html", content)
 
 
-def table_of(run: Demo) -> list[dict[str, Any]]:
-    """One row an initialisation: mean Dice, Dice by class, AUC over crops, seconds of fine-tuning."""
-    rows = []
-    for init, scores in run.scores.items():
-        dice = {name: found["mean"] for name, found in scores["segment"]["dice"].items()}
-        took = sum(run.runs[f"{task}_{init}"]["seconds"] for task in ("segment", "classify"))
-        rows.append(
-            {
-                "init": init,
-                "mean_dice": scores["segment"]["mean_dice"]["mean"],
-                "dice": dice,
-                "auc": scores["classify"]["crop_auc"]["mean"],
-                "finetune_seconds": round(took, 1),
-            }
-        )
-    return rows
-
-
 def _answer(run: Demo, report: Path, removed: list[dict[str, Any]]) -> dict[str, Any]:
-    from medssl.commands.demo_content import COMMANDS, peak_memory_bytes
-
     table = table_of(run)
     facts = {
         "report": str(report),

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medssl import __version__
+from medssl.commands.demo_state import COMMANDS, FAMILIES, Demo, peak_memory_bytes, table_of
 from medssl.io.read import read, read_label, read_record
 from medssl.manifest import Manifest, Record
 from medssl.reporting.demo_content import Cost, DemoContent, InputScan, Prediction, PretrainRun, Result, ScanViews
 from medssl.reporting.gallery import Redundant, Thumbnail
-
-if TYPE_CHECKING:
-    from medssl.commands.demo import Demo
-
-COMMANDS = (
-    "medssl manifest build path/to/scans scans.csv",
-    "medssl pretrain demo/pretrain_voco out=runs/voco data.manifest=scans.csv optim.steps=10000",
-    "medssl finetune demo/finetune_segment out=runs/organs init=runs/voco/weights data.manifest=labelled.csv",
-)
-"""The same on one's own data."""
 
 
 def gather(
@@ -39,8 +28,6 @@ def gather(
         removed: what was left out, as ``reduce`` says.
         data: task → its table.
     """
-    from medssl.commands.demo import FAMILIES
-
     table = Manifest.read(manifest)
     sources = _sources(run.phantoms)
     return DemoContent(
@@ -59,12 +46,6 @@ def gather(
         phantoms=run.phantoms,
         quick=run.quick,
     )
-
-
-def peak_memory_bytes() -> int:
-    """The largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _title(record: Record) -> str:
@@ -153,8 +134,6 @@ def _predictions(run: Demo, table: Manifest) -> list[Prediction]:
 
 
 def _results(run: Demo) -> list[Result]:
-    from medssl.commands.demo import table_of
-
     return [
         Result(
             "none" if row["init"] == "scratch" else row["init"],
