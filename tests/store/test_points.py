@@ -31,7 +31,9 @@ def test_labels_take_the_smallest_type() -> None:
     assert small_labels(np.array([[[[0, 256]]]])).dtype == np.uint16
 
 
-@pytest.mark.parametrize(("value", "reason"), [(0.5, "whole numbers"), (-2, r"from -1 \(unknown\) to 65535"), (70000, "from -1")])
+@pytest.mark.parametrize(
+    ("value", "reason"), [(0.5, "whole numbers"), (-2, r"from -1 \(unknown\) to 65535"), (70000, "from -1")]
+)
 def test_senseless_labels_are_refused(value: float, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         small_labels(np.array([[[[0, value]]]]))
