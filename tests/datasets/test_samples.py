@@ -10,7 +10,7 @@ import pytest
 
 from medssl.datasets.cache import cache_folder
 from medssl.datasets.fetch import fetch
-from medssl.datasets.sample_sources import MEMBERS, NAME_TABLE, PINS, SAMPLES, PARTLY, Sample
+from medssl.datasets.sample_sources import MEMBERS, NAME_TABLE, PARTLY, PINS, SAMPLES, Sample
 from medssl.datasets.samples import EDITION, UNKNOWN, build_samples, fetch_samples
 from medssl.errors import InputError, IntegrityError, ResourceError
 from medssl.io.read import read, read_label
