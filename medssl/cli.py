@@ -47,6 +47,8 @@ def _main(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # threads of torch that wait should sleep: spinning ones slow a shared machine down many times over
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # --debug may stand anywhere: people add it at the end of the line that failed
     debug = "--debug" in words
     sys.exit(run([word for word in words if word != "--debug"], debug))
