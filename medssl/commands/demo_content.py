@@ -29,9 +29,8 @@ def gather(
         data: task → its table.
     """
     table = Manifest.read(manifest)
-    sources = _sources(run.phantoms)
     return DemoContent(
-        inputs=[_input(table, record, sources) for record in table.records],
+        inputs=[_input(table, record, run.phantoms) for record in table.records],
         problems=problems,
         left_out=[_redundant(table, entry) for entry in removed],
         runs=[PretrainRun(name, family, run.out / "runs" / name) for name, family in FAMILIES.items()],
@@ -53,7 +52,7 @@ def _title(record: Record) -> str:
     return name.removesuffix(".gz").removesuffix(".nii").removesuffix(".nrrd").replace("_", " ")
 
 
-def _input(table: Manifest, record: Record, sources: Mapping[str, str]) -> InputScan:
+def _input(table: Manifest, record: Record, phantoms: bool) -> InputScan:
     volume = read_record(table, record)
     path = table.resolve_label(record)
     label = None if path is None else read_label(path, like=volume).data[0]
@@ -64,16 +63,14 @@ def _input(table: Manifest, record: Record, sources: Mapping[str, str]) -> Input
         label=label,
         classes={} if label is None else {value: name for value, name in table.classes.items() if value != 0},
         modality=record.modality,
-        source=sources.get(record.patient_id, sources.get("", "")),
+        source=_origin(record, phantoms),
     )
 
 
-def _sources(phantoms: bool) -> dict[str, str]:
-    if phantoms:
-        return {"": "drawn by a computer"}
-    from medssl.datasets.cards import load_card
+def _origin(record: Record, phantoms: bool) -> str:
+    from medssl.datasets.sample_sources import origin_of
 
-    return {"": load_card("samples").licence}
+    return "drawn by a computer" if phantoms else origin_of(record.image)
 
 
 def _redundant(table: Manifest, entry: Mapping[str, Any]) -> Redundant:

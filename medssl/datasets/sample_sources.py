@@ -115,3 +115,20 @@ SAMPLES: tuple[Sample, ...] = (
     Sample("lung2", "images/lung2.nrrd", "CT", "chest", "lung2", test=True, masks="masks/lung2.nrrd"),
     Sample("mni_t1", "images/mni_t1.nii.gz", "MR", "head", "mni", masks="masks/mni_grey.nii.gz masks/mni_white.nii.gz"),
 )
+
+LICENCES = {SEGMENTATOR.name: "Apache-2.0", RADIOMICS.name: "BSD-3-Clause", NILEARN.name: "BSD-3-Clause"}
+
+
+def origin_of(image: str) -> str:
+    """Package, version and licence of a sample's image.
+
+    Example:
+        >>> origin_of("images/brain1.nrrd")
+        'pyradiomics 3.0.1, BSD-3-Clause'
+    """
+    sample = next((sample for sample in SAMPLES if sample.image == image), None)
+    wanted = (sample.thin or sample.image) if sample is not None else image
+    for pin in PINS:
+        if any(target == wanted or target.startswith(f"{wanted}/") for target in MEMBERS[pin.name].values()):
+            return f"{pin.name} {pin.version}, {LICENCES[pin.name]}"
+    return ""

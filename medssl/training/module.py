@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from medssl import draws
-from medssl.errors import MedsslError
+from medssl.errors import InputError, MedsslError
 from medssl.loading.plan import Stage
 from medssl.methods.contract import Context, Method
 from medssl.training.optimizers import Optim, make_optimizer, rate, set_rate
@@ -141,7 +141,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         self.tally.in_row += 1
         if self.tally.in_row > PATIENCE:
             records = sorted({int(n) for views in batch.roles.values() for n in views.ids.get("record", ())})
-            raise MedsslError(
+            raise InputError(
                 f"the loss or its gradient was not finite in {self.tally.in_row} steps in a row, last at step"
                 f" {batch.step} with records {records}",
                 code="diverged",

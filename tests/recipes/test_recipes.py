@@ -162,7 +162,7 @@ def test_the_script_ends_in_a_table(shared: Path, tmp_path: Path) -> None:
             shutil.copy(path, tmp_path / "raw scans" / kind)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     small = "optim.batch=2 keep.tensorboard=false keep.pictures_every=0"
-    short = {"STEPS": "1", "FT_STEPS": "1", "JOBS": "2", "OVERRIDES": small, "OMP_NUM_THREADS": "1", "PATH": path}
+    short = {"STEPS": "1", "FT_STEPS": "1", "JOBS": "4", "OVERRIDES": small, "OMP_NUM_THREADS": "1", "PATH": path}
     script = FOLDER / "hippocampus" / "run.sh"
     done = subprocess.run(
         ["bash", str(script), "raw scans", "out"],
