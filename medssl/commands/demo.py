@@ -15,7 +15,7 @@ from medssl.manifest import Manifest
 SPACING_MM, WINDOW_HU = (4.0, 4.0, 4.0), (-175.0, 250.0)
 """As in the demo's recipes."""
 
-QUICK = {"pretrain": 8, "segment": 24, "classify": 12}
+QUICK = {"pretrain": 6, "segment": 16, "classify": 8}
 """Steps of the short form, for each kind of run."""
 
 
