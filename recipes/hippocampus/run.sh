@@ -19,9 +19,10 @@ mkdir -p "$out"
 say() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
 
 train() { # verb recipe name and more overrides
-  # shellcheck disable=SC2086
+  local more
+  read -ra more <<<"$overrides"
   medssl "$1" "hippocampus/$2" "out=$out/$3" "data.manifest=$table" "data.root=$folder" "data.store=$out/store" \
-    data.split=train "seed=$seed" "${@:4}" $overrides
+    data.split=train "seed=$seed" "${@:4}" ${more[@]+"${more[@]}"}
 }
 
 pretrain() { train pretrain "pretrain_$1" "$1" "optim.steps=$steps"; }

@@ -161,8 +161,8 @@ def test_the_script_ends_in_a_table(shared: Path, tmp_path: Path) -> None:
         for path in sorted((source / kind).glob("*.nii.gz"))[:8]:
             shutil.copy(path, tmp_path / "raw scans" / kind)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    small = "optim.batch=2 keep.tensorboard=false keep.pictures_every=0"
-    short = {"STEPS": "1", "FT_STEPS": "1", "JOBS": "4", "OVERRIDES": small, "OMP_NUM_THREADS": "1", "PATH": path}
+    small = "views.crop=[16,16,16] optim.batch=2 keep.tensorboard=false keep.pictures_every=0"
+    short = {"STEPS": "1", "FT_STEPS": "1", "JOBS": "3", "OVERRIDES": small, "OMP_NUM_THREADS": "1", "PATH": path}
     script = FOLDER / "hippocampus" / "run.sh"
     done = subprocess.run(
         ["bash", str(script), "raw scans", "out"],
