@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medssl.errors import InputError
 from medssl.store.settings import StoreSettings
 
 LEVELS = 65535
@@ -37,12 +38,22 @@ def value_range(
     Returns:
         ``low < high``; a constant scan becomes 0 everywhere.
 
+    Raises:
+        InputError: the window reaches below 0, no modality is named, and no value is negative (``values``): this is
+            no CT in HU, and the window would flatten it.
+
     Example:
         >>> box = np.array([[0, 0, 0], [101, 1, 1]])
         >>> value_range(np.arange(101.0).reshape(1, 101, 1, 1), box, StoreSettings(percentiles=(10, 90)), "MR")
         (10.0, 90.0)
     """
     if settings.window_hu is not None and settings.windowed(modality):
+        if settings.window_hu[0] < 0 <= data.min() and not modality.strip():
+            raise InputError(
+                f"expected a CT in HU for the window {settings.window_hu}, got values from {data.min():g} up",
+                code="values",
+                hint="name the modality (CT, MR, …) in the manifest, or set window_hu to null",
+            )
         return float(settings.window_hu[0]), float(settings.window_hu[1])
     (i, j, k), (i_end, j_end, k_end) = body
     low, high = (float(v) for v in np.percentile(data[:, i:i_end, j:j_end, k:k_end], settings.percentiles))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medssl.errors import InputError
 from medssl.store.intensity import encode, value_range
 from medssl.store.settings import StoreSettings
 
@@ -54,3 +55,14 @@ def test_all_values_outside_the_window_stay_outside() -> None:
     data = np.array([500.5, 900.25]).reshape(1, 2, 1, 1)
     stored, coding = encode(data, -175.0, 250.0)
     assert (stored * coding.scale + coding.offset >= 250.0).all()
+
+
+def test_an_mr_without_a_modality_is_not_flattened_by_a_hu_window() -> None:
+    data, box = np.arange(1000.0).reshape(1, 10, 10, 10), np.array([[0, 0, 0], [10, 10, 10]])
+    settings = StoreSettings(window_hu=(-175, 250))
+    with pytest.raises(InputError, match=r"expected a CT in HU .* got values from 0 up") as caught:
+        value_range(data, box, settings, "")
+    assert caught.value.code == "values"
+    assert value_range(data - 1000, box, settings, "") == (-175.0, 250.0)
+    assert value_range(data, box, settings, "CT") == (-175.0, 250.0)
+    assert value_range(data, box, settings, "MR") != (-175.0, 250.0)
