@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from medssl.atomic import sync_folder
 from medssl.errors import InputError, MedsslError, from_os_error
 
 FORMAT = 1
@@ -48,7 +49,7 @@ def save_checkpoint(folder: str | Path, step: int, data: Mapping[str, Any], keep
                 os.fsync(file.fileno())
             final = folder / f"step-{step:08d}-{_digest(temporary)}.ckpt"
             os.replace(temporary, final)
-            _sync_folder(folder)
+            sync_folder(folder)
         finally:
             temporary.unlink(missing_ok=True)
         for _, old in _listed(folder)[max(2, keep) :]:
@@ -139,11 +140,3 @@ def _listed(folder: Path) -> list[tuple[int, Path]]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

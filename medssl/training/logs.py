@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medssl.atomic import make_folder, write_text
 from medssl.errors import InputError, from_os_error
 
 
@@ -47,14 +48,8 @@ class MetricsFile:
         for name in [*(rows[0] if rows else ()), *(names or ())]:
             if name not in self._columns:
                 self._columns.append(name)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(",".join(self._columns) + "\n" + self._text(rows), encoding="utf-8")
-            os.replace(temporary, self.path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise from_os_error(error, self.path, writing=True) from error
+        make_folder(self.path.parent)
+        write_text(self.path, ",".join(self._columns) + "\n" + self._text(rows))
 
     def _text(self, rows: list[Any]) -> str:
         out = io.StringIO()

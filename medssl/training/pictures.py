@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medssl.errors import from_os_error
+from medssl.atomic import make_folder, replacing
 from medssl.methods.contract import Context, Method
 from medssl.views.view import Batch
 
@@ -51,16 +50,8 @@ def picture_arrays(method: Method, batch: Batch, ctx: Context, seed: int) -> dic
 def save_arrays(path: str | Path, arrays: dict[str, NDArray[np.generic]]) -> None:
     """Write an ``.npz`` whole or not at all."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     data = io.BytesIO()
     np.savez_compressed(data, **arrays)  # type: ignore[arg-type]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise from_os_error(error, path, writing=True) from error
+    make_folder(path.parent)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.getbuffer())
