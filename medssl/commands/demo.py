@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from medssl.atomic import make_folder
 from medssl.classes import write_classes
 from medssl.commands.demo_state import COMMANDS, FAMILIES, SCRATCH, Demo, peak_memory_bytes, table_of
 from medssl.commands.runs import Progress, silent, write_json
-from medssl.errors import CheckError, UsageError, from_os_error
+from medssl.errors import CheckError, UsageError
 from medssl.manifest import Manifest
 
 SPACING_MM, WINDOW_HU = (4.0, 4.0, 4.0), (-175.0, 250.0)
 """As in the demo's recipes."""
+
+TRAIN = "all"
+"""The table that everything is trained on; what a task cannot use is left out by ``finetune``."""
 
 QUICK = {"pretrain": 6, "segment": 16, "classify": 8}
 """Steps of the short form, for each kind of run."""
@@ -50,17 +55,14 @@ def demo(
     run = Demo(folder, quick, phantoms, seed, progress or silent)
     with run.step("get the scans"):
         manifest = _scans(run)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, out) from error
+    make_folder(folder)
     with run.step("check the manifest"):
         problems = _check(manifest, run.progress)
     with run.step("leave redundant scans out"):
         reduced = _reduce(run, manifest)
     data = _tables(run, Manifest.read(reduced["manifest"], reduced["root"]))
     with run.step("prepare the store"):
-        _prepare(run, data)
+        _prepare(run, data[TRAIN])
     for method in FAMILIES:
         with run.step(f"pretrain by {method}"):
             run.runs[method] = _pretrain(run, method, data)
@@ -103,16 +105,16 @@ def _reduce(run: Demo, manifest: Path) -> dict[str, Any]:
 
 
 def _tables(run: Demo, manifest: Manifest) -> dict[str, Manifest]:
-    """The reduced manifest three times: every scan, those with organ labels, those with a body region."""
+    """The reduced manifest whole, for training, and the rows that can be scored: with organ labels, with a region."""
     wanted: dict[str, Callable[[Any], Any]] = {
-        "pretrain": lambda record: True,
+        TRAIN: lambda record: True,
         "segment": lambda record: record.label,
         "classify": lambda record: record.targets.get("region"),
     }
     out = {}
     for name, wants in wanted.items():
         path = run.out / "data" / f"{name}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         rows = tuple(record for record in manifest.records if wants(record))
         table = Manifest(path=path, root=manifest.root, records=rows, classes=manifest.classes)
         table.write(path)
@@ -121,32 +123,33 @@ def _tables(run: Demo, manifest: Manifest) -> dict[str, Manifest]:
     return out
 
 
-def _prepare(run: Demo, data: Mapping[str, Manifest]) -> None:
-    """One store a table; a scan that stands in several is processed once and then reused."""
+def _prepare(run: Demo, table: Manifest) -> None:
     from medssl.commands.prepare import prepare
 
-    for name, table in data.items():
-        prepare(
-            table.path,
-            run.out / "store" / name,
-            root=table.root,
-            spacing_mm=SPACING_MM,
-            window_hu=WINDOW_HU,
-            progress=run.progress,
-        )
+    prepare(
+        table.path,
+        run.out / "store",
+        root=table.root,
+        spacing_mm=SPACING_MM,
+        window_hu=WINDOW_HU,
+        progress=run.progress,
+    )
 
 
-def _overrides(run: Demo, out: Path, table: str, data: Mapping[str, Manifest]) -> list[str]:
-    import json
-
+def _overrides(run: Demo, name: str, table: Manifest) -> list[str]:
     text = {
-        "out": out,
-        "data.manifest": data[table].path,
-        "data.root": data[table].root,
-        "data.store": run.out / "store" / table,
+        "out": run.out / "runs" / name,
+        "data.manifest": table.path,
+        "data.root": table.root,
+        "data.store": run.out / "store",
         "data.split": "train",
     }
-    return [f"seed={run.seed}", *(f"{key}={json.dumps(str(value))}" for key, value in text.items())]
+    return [f"seed={run.seed}", *(_override(key, value) for key, value in text.items())]
+
+
+def _override(key: str, value: Any) -> str:
+    """``key=value`` with the value quoted: a path may hold anything."""
+    return f"{key}={json.dumps(str(value))}"
 
 
 def _steps(run: Demo, kind: str) -> list[str]:
@@ -156,19 +159,17 @@ def _steps(run: Demo, kind: str) -> list[str]:
 def _pretrain(run: Demo, method: str, data: Mapping[str, Manifest]) -> dict[str, Any]:
     from medssl.commands.pretrain import pretrain
 
-    overrides = [*_overrides(run, run.out / "runs" / method, "pretrain", data), *_steps(run, "pretrain")]
+    overrides = [*_overrides(run, method, data[TRAIN]), *_steps(run, "pretrain")]
     pictures = ["keep.pictures_every=4"] if run.quick else []
     return pretrain(f"demo/pretrain_{method}", [*overrides, *pictures], progress=run.progress)
 
 
 def _finetune(run: Demo, task: str, init: str, data: Mapping[str, Manifest]) -> dict[str, Any]:
-    import json
-
     from medssl.commands.finetune import finetune
 
-    overrides = [*_overrides(run, run.out / "runs" / f"{task}_{init}", task, data), *_steps(run, task)]
+    overrides = [*_overrides(run, f"{task}_{init}", data[TRAIN]), *_steps(run, task)]
     if init != SCRATCH:
-        overrides.append(f"init={json.dumps(str(run.out / 'runs' / init / 'weights'))}")
+        overrides.append(_override("init", run.out / "runs" / init / "weights"))
     return finetune(f"demo/finetune_{task}", overrides, progress=run.progress)
 
 

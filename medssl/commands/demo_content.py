@@ -99,7 +99,7 @@ def _views(run: Demo) -> ScanViews:
 
     recipe = check(PretrainRecipe, load_yaml(run.out / "runs" / "voco" / "recipe.yaml"))
     method = recipe.method.build(build_encoder(recipe.encoder.name, 1, **recipe.encoder.settings))
-    store = Store.open(run.out / "store" / "pretrain")
+    store = Store.open(run.out / "store")
     # the largest scan of those that were trained on shows the grid best
     position = max(store.positions("train"), key=lambda n: int(np.prod(scan_of(store, n).shape)))
     drawn = make_views(store, (position,), method.views(recipe.views), draws.generator(run.seed, draws.VIEW))
