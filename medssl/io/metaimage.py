@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
+from medssl.io.description import Description
 from medssl.io.detached import Payload, spatial_channels
 from medssl.io.files import check_size, open_regular
 from medssl.io.nifti_affine import is_sheared
@@ -60,6 +61,20 @@ def read_metaimage(path: Path, *, volume: int | None = None) -> Volume:
     space = (1, 2, 3) if channels != 1 else (0, 1, 2)
     data = spatial_channels(values, space, channels != 1, volume, path)
     return Volume(np.ascontiguousarray(data), affine, flags)
+
+
+def describe_metaimage(path: Path) -> Description:
+    """What the header says; no voxel is read."""
+    fields, offset = _fields(path)
+    shape = tuple(int(n) for n in _numbers(fields, ("dimsize",), path))
+    ndims = int(_numbers(fields, ("ndims",), path)[0])
+    if len(shape) != ndims or not 3 <= ndims <= 4 or min(shape) < 1:
+        raise InputError(f"{ndims}D image of size {shape}, expected a volume", path=path, code="not-a-volume")
+    affine, flags = _geometry(fields, ndims, path)
+    channels = int(_numbers(fields, ("elementnumberofchannels",), path, [1.0])[0])
+    kind = _payload(fields, shape, offset, path).kind.newbyteorder("=").name
+    volumes = shape[3] if ndims == 4 else 1
+    return Description((shape[0], shape[1], shape[2]), channels, volumes, kind, affine, flags)
 
 
 def _fields(path: Path) -> tuple[Fields, int]:

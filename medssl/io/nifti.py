@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
+from medssl.io.description import Description
 from medssl.io.files import Readable, check_size, open_regular, read_exactly, read_some
 from medssl.io.nifti_affine import choose_affine
 from medssl.io.values import scaled
@@ -58,6 +59,21 @@ def read_nifti(path: Path, *, volume: int | None = None, prefer: str | None = No
                 values = _voxels(data_stream, data_file, shape, kind, data_path)
     data = _scale(_to_channels(values, header, volume, path), header, path)
     return Volume(data, affine, flags, {})
+
+
+def describe_nifti(path: Path) -> Description:
+    """What the header says; no voxel is read, and where sform and qform disagree it is refused as in reading."""
+    header_path, _ = _parts(path)
+    with open_regular(header_path) as file:
+        header, _ = _header(_stream(file, header_path), header_path)
+    kind, shape = _layout(header, header_path)
+    affine, flags = choose_affine(header, shape[:3], path, None)
+    vector = len(shape) == 5 and shape[3] == 1 and int(header["intent_code"]) in _VECTOR
+    rest = int(np.prod(shape[3:], dtype=np.int64))
+    spatial = (shape[0], shape[1], shape[2])
+    return Description(
+        spatial, rest if vector else 1, 1 if vector else rest, kind.newbyteorder("=").name, affine, flags
+    )
 
 
 def _parts(path: Path) -> tuple[Path, Path]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
+from medssl.io.description import Description
 from medssl.io.detached import Payload, spatial_channels
 from medssl.io.files import check_size, open_regular
 from medssl.io.nifti_affine import is_sheared
@@ -69,6 +70,20 @@ def read_nrrd(path: Path, *, volume: int | None = None) -> Volume:
     vector = len(rest) == 1 and len(kinds) == len(shape) and kinds[rest[0]].lower() in _VECTORS
     data = spatial_channels(values, space, vector, volume, path)
     return Volume(np.ascontiguousarray(data), affine, flags)
+
+
+def describe_nrrd(path: Path) -> Description:
+    """What the header says; no voxel is read."""
+    fields, offset = _fields(path)
+    shape = _sizes(fields, path)
+    affine, space, flags = _geometry(fields, shape, path)
+    kind = _payload(fields, shape, offset, path).kind.newbyteorder("=").name
+    i, j, k = (shape[axis] for axis in space)
+    kinds = fields.get("kinds", "").split()
+    rest = [axis for axis in range(len(shape)) if axis not in space]
+    vector = len(rest) == 1 and len(kinds) == len(shape) and kinds[rest[0]].lower() in _VECTORS
+    count = math.prod(shape[axis] for axis in rest)
+    return Description((i, j, k), count if vector else 1, 1 if vector else count, kind, affine, flags)
 
 
 def _fields(path: Path) -> tuple[Fields, int]:
