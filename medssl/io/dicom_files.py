@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from medssl.errors import InputError, from_os_error
+from medssl.io.dicom_needed import HEADER_TAGS, PRIVATE_TAGS
 from medssl.io.files import MAX_BYTES, MAX_RATIO, open_regular
 
 _JUNK = ("thumbs.db", "desktop.ini", "dicomdir", "lockfile", "version")
@@ -56,41 +57,6 @@ _OTHER_SUFFIXES = frozenset(
         ".bak",
     ]
 )
-_HEADER_TAGS = [
-    "SOPClassUID",
-    "PatientID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "Modality",
-    "ImageType",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "BitsAllocated",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "ModalityLUTSequence",
-    "ComplexImageComponent",
-    "EchoTime",
-    "EchoNumbers",
-    "DiffusionBValue",
-    "DiffusionGradientOrientation",
-    "TemporalPositionIdentifier",
-    "TriggerTime",
-    "AcquisitionNumber",
-    "AcquisitionTime",
-    "ContentTime",
-    "FrameReferenceTime",
-    "PixelDataProviderURL",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-]
 
 
 def dicom_files(folder: Path, below: bool = True) -> Iterator[Path]:
@@ -125,10 +91,10 @@ def looks_like_a_slice(path: Path) -> bool:
 def read_header(path: Path) -> Any:
     """The tags that order and place a file's image planes."""
     _refuse_bomb(path)
-    return read_dataset(path, _HEADER_TAGS, stop_before_pixels=True)
+    return read_dataset(path, [*HEADER_TAGS, *PRIVATE_TAGS], stop_before_pixels=True)
 
 
-def read_dataset(path: Path, tags: list[str], *, stop_before_pixels: bool) -> Any:
+def read_dataset(path: Path, tags: Sequence[str | int], *, stop_before_pixels: bool) -> Any:
     """Some tags of a DICOM file, every failure named.
 
     Raises:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medssl.errors import InputError
 from medssl.io.dicom_files import dicom_files, quiet, read_header
 from medssl.io.dicom_kinds import other_object, unfit_image
+from medssl.io.dicom_lut import Table, modality_table
 from medssl.io.dicom_tags import numbers, orientation, pixel_spacing, raw, rescale, text, whole
 
 HARD = ("PatientID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType", "EchoTime", "DiffusionBValue")
@@ -26,6 +27,25 @@ SOFT = (
     "ContentTime",
 )
 """HARD tags always separate volumes; SOFT ones only where slices would otherwise lie on top of each other."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Where an image plane lies in a picture that holds several side by side.
+
+    Args:
+        top: its first row.
+        left: its first column.
+        picture: rows, columns of the whole picture.
+    """
+
+    top: int
+    left: int
+    picture: tuple[int, int]
+
+    def cut(self, stored: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+        """The plane's own part of the picture."""
+        return stored[self.top : self.top + shape[0], self.left : self.left + shape[1]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +65,9 @@ class Frame:
         modality: CT, MR, PT, …
         inverted: MONOCHROME1 (stored values are kept).
         study: StudyInstanceUID as it stands, never to be output.
+        table: a modality lookup table, in the place of ``rescale``.
+        tile: the plane's place in a mosaic; the file's picture has then another shape than the plane.
+        instance: SOPInstanceUID as it stands, never to be output.
     """
 
     path: Path
@@ -59,6 +82,14 @@ class Frame:
     modality: str
     inverted: bool = False
     study: str = ""
+    table: Table | None = None
+    tile: Tile | None = None
+    instance: str = ""
+
+    @property
+    def stored_shape(self) -> tuple[int, int]:
+        """Rows and columns of the picture as it is stored."""
+        return self.shape if self.tile is None else self.tile.picture
 
     @property
     def name(self) -> str:
@@ -110,8 +141,6 @@ def find_frames(path: Path, below: bool = True) -> Found:
 
 def frames_of(dataset: Any, path: Path) -> list[Frame]:
     """The image planes of one file."""
-    if "ModalityLUTSequence" in dataset:
-        raise InputError("a modality lookup table is not applied", path=path, code="not-a-volume")
     count = whole(dataset, "NumberOfFrames", path) if raw(dataset, "NumberOfFrames") else 1
     if "PerFrameFunctionalGroupsSequence" in dataset:
         from medssl.io.dicom_enhanced import enhanced_frames
@@ -138,6 +167,8 @@ def frames_of(dataset: Any, path: Path) -> list[Frame]:
             modality_of(dataset),
             text(dataset, "PhotometricInterpretation") == "MONOCHROME1",
             text(dataset, "StudyInstanceUID"),
+            modality_table(dataset, path),
+            instance=text(dataset, "SOPInstanceUID"),
         )
     ]
 

@@ -13,8 +13,8 @@ from medssl.io.dicom_files import quiet, read_dataset
 from medssl.io.dicom_frames import Frame
 from medssl.io.dicom_series import Stack
 from medssl.io.dicom_tags import raw, whole
+from medssl.io.dicom_values import rescaled
 from medssl.io.files import MAX_RATIO, check_size
-from medssl.io.values import scaled
 
 _PIXEL_TAGS = [
     "Rows",
@@ -53,7 +53,7 @@ def read_pixels(stack: Stack, path: Path) -> NDArray[Any]:
             opened = (frame.path, read_dataset(frame.path, _PIXEL_TAGS, stop_before_pixels=False))
         with quiet():
             stored = _clean(_decode(opened[1], frame), opened[1], frame)
-        planes.append(scaled(stored, *frame.rescale).T)
+        planes.append(rescaled(stored, frame).T)
     kind = np.result_type(*{plane.dtype for plane in planes})
     if kind == np.float64:
         kind = np.dtype(np.float32)
@@ -83,9 +83,9 @@ def _decode(dataset: Any, frame: Frame) -> NDArray[Any]:
         raise InputError(
             f"pixel data cannot be decoded (transfer syntax {syntax.name})", path=frame.path, code="codec"
         ) from error
-    if out.shape != frame.shape:
+    if out.shape != frame.stored_shape:
         raise InputError(
-            f"decoded {out.shape} pixels, the header declares {frame.shape}", path=frame.path, code="corrupt"
+            f"decoded {out.shape} pixels, the header declares {frame.stored_shape}", path=frame.path, code="corrupt"
         )
     return out
 
@@ -103,7 +103,7 @@ def _check_length(dataset: Any, length: int, frame: Frame) -> None:
     bits = whole(dataset, "BitsAllocated", frame.path)
     if bits not in (8, 16, 32, 64):
         raise InputError(f"BitsAllocated is {bits}, expected 8, 16, 32 or 64", path=frame.path, code="not-a-volume")
-    one = frame.shape[0] * frame.shape[1] * bits // 8
+    one = frame.stored_shape[0] * frame.stored_shape[1] * bits // 8
     wanted = one * (whole(dataset, "NumberOfFrames", frame.path) if raw(dataset, "NumberOfFrames") else 1)
     if length < wanted:
         raise InputError(
@@ -115,7 +115,7 @@ def _check_length(dataset: Any, length: int, frame: Frame) -> None:
 
 def _check_ratio(dataset: Any, length: int, frame: Frame) -> None:
     frames = whole(dataset, "NumberOfFrames", frame.path) if raw(dataset, "NumberOfFrames") else 1
-    size = frame.shape[0] * frame.shape[1] * frames * whole(dataset, "BitsAllocated", frame.path) // 8
+    size = frame.stored_shape[0] * frame.stored_shape[1] * frames * whole(dataset, "BitsAllocated", frame.path) // 8
     if size > PLANE_FLOOR and size > MAX_RATIO * length:
         raise InputError(
             f"{length} bytes of compressed pixels would grow to {size}, over the limit ratio of {MAX_RATIO}",
