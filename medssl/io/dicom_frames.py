@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medssl.errors import InputError
+from medssl.errors import InputError, MedsslError
 from medssl.io.dicom_files import dicom_files, quiet, read_header
 from medssl.io.dicom_kinds import other_object, unfit_image
 from medssl.io.dicom_lut import Table, modality_table
@@ -111,30 +112,58 @@ def find_frames(path: Path, below: bool = True) -> Found:
     Raises:
         InputError: a file is unreadable, truncated, without pixels or geometry, or of a kind that is not a volume.
     """
-    files = [path] if not path.is_dir() else list(dicom_files(path, below))
+    return frames_in([path] if not path.is_dir() else list(dicom_files(path, below)), path)
+
+
+def frames_in(
+    files: Sequence[Path],
+    path: Path,
+    errors: list[MedsslError] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Found:
+    """Headers of some DICOM files.
+
+    Args:
+        files: in a stable order.
+        path: what the user gave, for messages.
+        errors: takes the refusals of single files, so that one broken file hides no other; without it the first
+            one is raised, as is a folder without images.
+        progress: called with files done, files in all, and what is being done.
+    """
     frames: list[Frame] = []
     others: list[tuple[Path, str]] = []
     unfit: list[tuple[Path, str, str]] = []
-    for file in files:
-        dataset = read_header(file)
-        with quiet():
-            kind = other_object(dataset)
-            bad = None if kind else unfit_image(dataset)
-            if kind:
-                others.append((file, kind))
-            elif bad:
-                unfit.append((file, bad, text(dataset, "SeriesInstanceUID")))
-            else:
-                frames += frames_of(dataset, file)
+    for done, file in enumerate(files, 1):
+        try:
+            dataset = read_header(file)
+            with quiet():
+                kind = other_object(dataset)
+                bad = None if kind else unfit_image(dataset)
+                if kind:
+                    others.append((file, kind))
+                elif bad:
+                    unfit.append((file, bad, text(dataset, "SeriesInstanceUID")))
+                else:
+                    frames += frames_of(dataset, file)
+        except MedsslError as error:
+            if errors is None:
+                raise
+            errors.append(error)
+        if progress is not None:
+            progress(done, len(files), "reading DICOM headers")
     series = {frame.hard[HARD.index("SeriesInstanceUID")] for frame in frames}
     for file, bad, uid in unfit:
         # a scanner's colour dose sheet is a series of its own and no part of the scan
         if not frames or uid in series:
-            raise InputError(f"this is {bad}, expected a volume", path=file, code="not-a-volume")
-        others.append((file, bad))
-    if not frames and others:
+            refusal = InputError(f"this is {bad}, expected a volume", path=file, code="not-a-volume")
+            if errors is None:
+                raise refusal
+            errors.append(refusal)
+        else:
+            others.append((file, bad))
+    if errors is None and not frames and others:
         raise InputError(f"this is {others[0][1]}, not an image volume", path=others[0][0], code="not-a-volume")
-    if not frames:
+    if errors is None and not frames:
         raise InputError("no DICOM images in the folder", path=path, code="missing")
     return Found(tuple(frames), tuple(others))
 
