@@ -43,6 +43,26 @@ class Series:
         """PatientID as it stands, never to be output."""
         return self.frames[0].hard[_PATIENT]
 
+    @property
+    def study_uid(self) -> str:
+        """StudyInstanceUID as it stands, never to be output."""
+        return self.frames[0].study
+
+    def key(self, salt: bytes | None = None) -> str:
+        """A keyed hash of the series and of what parts its volumes; it stays when other files are added.
+
+        The part before the dash is the hash of SeriesInstanceUID, the one behind it tells an echo, a time or an
+        orientation from the others under the same UID.
+        """
+        first = self.frames[0]
+        # what is one value in all planes of this volume; what differs from plane to plane cannot part volumes
+        soft = [
+            values[0] if len(set(values)) == 1 else "" for values in zip(*(f.soft for f in self.frames), strict=True)
+        ]
+        place = [*np.round(first.directions.ravel(), 3) + 0.0, *(f"{value:.5g}" for value in first.spacing)]
+        parts = "\0".join(map(str, [*first.hard, *soft, first.shape, first.modality, *place]))
+        return f"{hashed(self.series_uid, salt) or 'none'}-{hashed(parts, salt)[:8]}"
+
     def describe(self) -> str:
         """One plain phrase for a list: number, modality, size, first file."""
         rows, columns = self.frames[0].shape
@@ -68,7 +88,8 @@ def read_dicom(path: Path, *, series: int | str | None = None, allow_gaps: bool 
 
     Args:
         path: a folder, or one multi-frame file.
-        series: which one, where there are several: its number from 1, its SeriesInstanceUID or the keyed hash of it.
+        series: which one, where there are several: its number from 1, its SeriesInstanceUID, the keyed hash of that,
+            or the volume's own ``key``.
         allow_gaps: resample over missing or uneven slices, with the flag ``gaps_resampled``.
 
     Raises:
@@ -106,8 +127,8 @@ def choose(found: list[Series], series: int | str | None, path: Path) -> Series:
         return found[0]
     wanted = str(series)
     matches = [one for one in found if wanted in (str(one.number), one.series_uid)]
-    if not matches and not wanted.isdigit():
-        matches = [one for one in found if hashed(one.series_uid) == wanted]
+    if not matches:
+        matches = [one for one in found if wanted in (one.key(), hashed(one.series_uid))]
     if len(matches) != 1:
         raise InputError(
             f"{len(matches)} of {len(found)} volumes match the series asked for",
