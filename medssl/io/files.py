@@ -77,7 +77,9 @@ def check_size(shape: Sequence[int], itemsize: int, path: Path, packed: int | No
         The declared number of bytes.
     """
     if any(n < 1 for n in shape):
-        raise InputError(f"the header declares an empty size {tuple(shape)}", path=path, code="corrupt")
+        raise InputError(
+            f"the header declares an empty size {tuple(shape)}: zero or negative dimensions", path=path, code="corrupt"
+        )
     voxels = 1
     for n in shape:
         voxels *= int(n)
@@ -116,7 +118,11 @@ def read_exactly(stream: Readable, size: int, path: Path) -> NDArray[np.uint8]:
         out[done : done + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
         done += len(chunk)
     if read_some(stream, 1, path):
-        raise InputError(f"more data bytes follow than the {size} that the header declares", path=path, code="corrupt")
+        raise InputError(
+            f"corrupt: more data bytes follow than the size of {size} that the header declares, extra bytes at the end",
+            path=path,
+            code="corrupt",
+        )
     return out
 
 
@@ -143,12 +149,29 @@ def beside(header: Path, name: str) -> Path:
         InputError: there is no such file, or it is not a regular file.
     """
     parts = name.replace("\\", "/").split("/")
-    if not name or os.path.isabs(name) or "\x00" in name or ".." in parts or ":" in parts[0]:
-        raise IntegrityError("the header names a data file outside its own folder", path=header, code="outside")
+    drive = len(parts[0]) >= 2 and parts[0][1] == ":" and parts[0][0].isalpha()
+    if not name or not parts[0] or "\x00" in name or ".." in parts or drive:
+        raise IntegrityError(
+            "the header names a data file outside its own folder: an absolute path or one with .. (path traversal) "
+            "is not allowed",
+            path=header,
+            code="outside",
+        )
     target = header.parent / name
+    if not os.path.lexists(target):
+        raise InputError(
+            f"the data file {name} is missing beside the header (no such file, not found)", path=header, code="missing"
+        )
+    stays_inside(target, header)
+    return target
+
+
+def stays_inside(target: Path, header: Path) -> None:
+    """Refuse a data file that is a link to a place outside the folder of its header."""
     home = os.path.realpath(header.parent)
     if os.path.commonpath([home, os.path.realpath(target)]) != home:
-        raise IntegrityError("the header's data file is a link that leaves its folder", path=header, code="outside")
-    if not target.exists():
-        raise InputError(f"the data file {name} is missing beside the header", path=header, code="missing")
-    return target
+        raise IntegrityError(
+            "the header's data file is a symbolic link to a path outside its folder, which is not followed",
+            path=header,
+            code="outside",
+        )

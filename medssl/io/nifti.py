@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from medssl.errors import InputError
 from medssl.io.description import Description
-from medssl.io.files import Readable, check_size, open_regular, read_exactly, read_some
+from medssl.io.files import Readable, check_size, open_regular, read_exactly, read_some, stays_inside
 from medssl.io.nifti_affine import choose_affine
 from medssl.io.values import scaled
 from medssl.volume import Volume
@@ -80,9 +81,13 @@ def _parts(path: Path) -> tuple[Path, Path]:
     name = path.name.lower()
     for ending, other in ((".img.gz", ".hdr.gz"), (".img", ".hdr"), (".hdr.gz", ".img.gz"), (".hdr", ".img")):
         if name.endswith(ending):
-            twin = path.with_name(path.name[: -len(ending)] + other)
-            if not twin.exists():
+            stem = path.name[: -len(ending)]
+            spellings = [path.with_name(stem + other), path.with_name(stem + other.upper())]
+            twin = next((file for file in spellings if file.exists()), spellings[0])
+            if not os.path.lexists(twin):
                 raise InputError(f"the other half of the pair, {twin.name}, is missing", path=path, code="missing")
+            # the half that nobody named must lie where the named one does
+            stays_inside(twin, path)
             return (twin, path) if ".img" in ending else (path, twin)
     return path, path
 
@@ -107,6 +112,13 @@ def _header(stream: Readable, path: Path) -> tuple[Any, bytes]:
     wanted = 348 if kind is nibabel.Nifti1Header else 540
     if wanted not in sizes or len(raw) < wanted:
         raise InputError(f"corrupt header: sizeof_hdr is not {wanted}", path=path, code="corrupt")
+    if raw[344:348] not in (b"n+1\0", b"ni1\0") and kind is nibabel.Nifti1Header:
+        raise InputError(
+            "Analyze 7.5 or another format: the header has no NIfTI magic, so its orientation (which side is left) "
+            "is unknown",
+            path=path,
+            hint="convert it to NIfTI with the tool that wrote it",
+        )
     big = int.from_bytes(raw[:4], "big") == wanted
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -118,8 +130,14 @@ def _header(stream: Readable, path: Path) -> tuple[Any, bytes]:
 def _layout(header: Any, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
     ndim = int(header["dim"][0])
     if not 1 <= ndim <= 7:
-        raise InputError(f"corrupt header: dim[0] is {ndim}, expected 1 to 7", path=path, code="corrupt")
+        raise InputError(f"corrupt header: dim[0] is {ndim}, expected 1 to 7 dimensions", path=path, code="corrupt")
     shape = [int(n) for n in header["dim"][1 : ndim + 1]]
+    if min(shape) < 1:
+        raise InputError(
+            f"corrupt header: dim is {shape}, an image with a zero or negative dimension is empty",
+            path=path,
+            code="corrupt",
+        )
     code = int(header["datatype"])
     if code in _REFUSED:
         raise InputError(f"{_REFUSED[code]} are not read", path=path, code="not-a-volume")
@@ -144,7 +162,11 @@ def _skip_to_data(stream: Readable, header: Any, raw: bytes, path: Path) -> None
     """Walk the header extensions (never kept: they may hold private text) up to the voxels."""
     offset = float(header["vox_offset"])
     if not offset.is_integer() or offset < len(raw) + 4:
-        raise InputError(f"corrupt header: vox_offset is {offset:g}", path=path, code="corrupt")
+        raise InputError(
+            f"corrupt header: vox_offset is {offset:g}, expected {len(raw) + 4} or more bytes",
+            path=path,
+            code="corrupt",
+        )
     if offset > 2**26:
         raise InputError(f"corrupt header: extensions of {offset:.0f} bytes", path=path, code="corrupt")
     rest = read_some(stream, int(offset) - len(raw), path)
@@ -156,7 +178,8 @@ def _skip_to_data(stream: Readable, header: Any, raw: bytes, path: Path) -> None
         size = int.from_bytes(rest[at : at + 4], order)
         if size == 0:
             break
-        if size < 8 or size % 16 or at + size > len(rest):
+        # sizes that are not multiples of 16 are wrong but harmless: vox_offset tells where the voxels begin
+        if size < 8 or at + size > len(rest):
             raise InputError(f"corrupt header extension: it claims {size} bytes", path=path, code="corrupt")
         at += size
 
@@ -173,8 +196,14 @@ def _voxels(stream: Readable, file: BinaryIO, shape: tuple[int, ...], kind: np.d
     packed = total if stream is not file else None
     declared = check_size(shape, kind.itemsize, path, packed)
     if packed is None and total - size != declared:
-        what = "truncated" if total - size < declared else "corrupt"
-        raise InputError(f"{what}: {total - size} data bytes, the header declares {declared}", path=path, code=what)
+        short = total - size < declared
+        what = "truncated" if short else "corrupt"
+        raise InputError(
+            f"{what}: {total - size} data bytes, the header declares {declared}: the file is "
+            f"{'too short' if short else 'too long, extra bytes follow the voxels'}",
+            path=path,
+            code=what,
+        )
     flat = read_exactly(stream, declared, path).view(kind)
     return np.ascontiguousarray(flat.astype(kind.newbyteorder("="), copy=False)).reshape(shape, order="F")
 
@@ -182,7 +211,7 @@ def _voxels(stream: Readable, file: BinaryIO, shape: tuple[int, ...], kind: np.d
 def _to_channels(values: NDArray[Any], header: Any, volume: int | None, path: Path) -> NDArray[Any]:
     if values.ndim == 3:
         if volume not in (None, 0):
-            raise InputError(f"volume {volume} was asked for, the file holds one", path=path, code="usage")
+            raise InputError(f"volume {volume} was asked for, the file holds only volume 0", path=path, code="usage")
         return values[None]
     if values.ndim == 5 and values.shape[3] == 1 and int(header["intent_code"]) in _VECTOR and volume is None:
         return np.moveaxis(values[:, :, :, 0], 3, 0)
@@ -194,7 +223,7 @@ def _to_channels(values: NDArray[Any], header: Any, volume: int | None, path: Pa
         f"{values.ndim}D image of size {values.shape}: several volumes where one was expected",
         path=path,
         code="several-volumes",
-        hint="choose one with volume=N" if values.ndim == 4 else None,
+        hint="choose one with --volume N" if values.ndim == 4 else None,
     )
 
 

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError, UsageError
-from medssl.volume import check_affine, spacing_of
+from medssl.volume import spacing_of
 
 MAX_SHIFT_MM = 1.0
 MAX_TURN_DEGREES = 1.0
 _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """xyzt_units, low three bits → millimetres (0 is unknown and taken as mm)."""
+
+_QUATERNION_TOLERANCE = 1e-3
+MIN_VOXEL_MM, MAX_VOXEL_MM = 1e-4, 1e4
+_CHOOSE = "say which holds with --prefer sform or --prefer qform"
 
 Affine = NDArray[np.float64]
 
@@ -35,12 +39,12 @@ def choose_affine(
     scale = _UNITS.get(int(header["xyzt_units"]) & 7)
     if scale is None:
         raise InputError(f"unknown unit of length, code {int(header['xyzt_units']) & 7}", path=path, code="geometry")
-    maps = _coded_maps(header, scale, path)
+    maps, broken = _coded_maps(header, scale, path, prefer)
     if prefer is not None and prefer not in maps:
         raise InputError(f"{prefer} was preferred, but it is not coded", path=path, code="geometry")
     if not maps:
         return _uncoded(header, scale, path), ("no_orientation",)
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ("sform_qform_mismatch",) if broken else ()
     if len(maps) == 2:
         problem = disagreement(maps["sform"], maps["qform"], shape)
         if problem and prefer is None:
@@ -48,7 +52,7 @@ def choose_affine(
                 f"sform and qform disagree: {problem}",
                 path=path,
                 code="geometry",
-                hint="say which holds with prefer=sform or prefer=qform",
+                hint=_CHOOSE,
             )
         flags = ("sform_qform_mismatch",) if problem else ()
     chosen = maps[prefer or ("sform" if "sform" in maps else "qform")]
@@ -60,38 +64,85 @@ def choose_affine(
     return chosen, flags
 
 
-def _coded_maps(header: Any, scale: float, path: Path) -> dict[str, Affine]:
-    from nibabel.spatialimages import HeaderDataError
-
+def _coded_maps(header: Any, scale: float, path: Path, prefer: str | None) -> tuple[dict[str, Affine], bool]:
+    """The maps that have a code, and whether the one that was not preferred is senseless."""
     maps: dict[str, Affine] = {}
-    try:
-        if int(header["sform_code"]) > 0:
-            maps["sform"] = _to_mm(header.get_sform(), scale)
-        if int(header["qform_code"]) > 0:
-            maps["qform"] = _to_mm(header.get_qform(), scale)
-    except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
-        raise InputError("the qform is not a rotation with spacing", path=path, code="geometry") from error
-    for name, affine in maps.items():
-        _check(affine, name, path)
-    return maps
+    broken = False
+    for name, build in (("sform", _sform), ("qform", _qform)):
+        code = int(header[f"{name}_code"])
+        if code < 0:
+            raise InputError(f"corrupt header: {name}_code is {code}, expected 0 or more", path=path, code="corrupt")
+        if code == 0:
+            continue
+        try:
+            maps[name] = _checked(_to_mm(build(header), scale), name)
+        except InputError as error:
+            if prefer not in (None, name):
+                broken = True
+                continue
+            other = "qform" if name == "sform" else "sform"
+            hint = _CHOOSE if int(header[f"{other}_code"]) > 0 else None
+            raise InputError(f"{name}: {error.reason}", path=path, code="geometry", hint=hint) from error
+    return maps, broken
 
 
-def _check(affine: Affine, name: str, path: Path) -> None:
-    try:
-        check_affine(affine)
-    except InputError as error:
-        raise InputError(f"{name}: {error.reason}", path=path, code="geometry") from error
-    if min(spacing_of(affine)) < 1e-6:
-        raise InputError(f"{name}: a voxel has no size", path=path, code="geometry")
+def _sform(header: Any) -> Affine:
+    rows = [np.asarray(header[name], dtype=np.float64) for name in ("srow_x", "srow_y", "srow_z")]
+    return np.vstack([*rows, [0.0, 0.0, 0.0, 1.0]])
+
+
+def _qform(header: Any) -> Affine:
+    """The rotation of the header's quaternion, with its spacing and handedness.
+
+    Raises:
+        InputError: the quaternion, the spacing or qfac makes no sense.
+    """
+    vector = np.array([float(header[f"quatern_{letter}"]) for letter in "bcd"])
+    square = float(vector @ vector)
+    # what is over 1 by rounding is a half turn
+    if not np.isfinite(square) or square > 1 + _QUATERNION_TOLERANCE:
+        raise InputError(f"the quaternion must have a length of at most 1 and be finite, got {np.sqrt(square):.4g}")
+    pixdim = np.asarray(header["pixdim"][:4], dtype=np.float64)
+    if not np.isfinite(pixdim[1:]).all() or min(pixdim[1:]) <= 0:
+        raise InputError(f"pixdim must be a positive spacing, got {pixdim[1:].tolist()}")
+    # 0 is what writers leave that do not know of qfac, and the standard counts it as 1
+    if pixdim[0] not in (-1, 0, 1):
+        raise InputError(f"qfac (pixdim[0]) must be 1 or -1, got {pixdim[0]:g}")
+    real = np.sqrt(max(0.0, 1 - square))
+    w, x, y, z = np.array([real, *vector]) / np.sqrt(real**2 + square)
+    out = np.eye(4)
+    out[:3, :3] = [
+        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), w * w + y * y - x * x - z * z, 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w + z * z - x * x - y * y],
+    ]
+    out[:3, :3] *= pixdim[1:] * [1, 1, -1 if pixdim[0] < 0 else 1]
+    out[:3, 3] = [float(header[f"qoffset_{letter}"]) for letter in "xyz"]
+    return out
+
+
+def _checked(affine: Affine, name: str) -> Affine:
+    if not np.isfinite(affine).all():
+        raise InputError(f"the affine of the {name} has numbers that are not finite (NaN or Inf)")
+    sizes = spacing_of(affine)
+    if min(sizes) < MIN_VOXEL_MM or max(sizes) > MAX_VOXEL_MM:
+        raise InputError(f"the affine's voxel size {[float(f'{n:.4g}') for n in sizes]} mm makes no sense")
+    # the columns' directions alone: a small voxel is not a flat one
+    if abs(np.linalg.det(affine[:3, :3] / sizes)) < 1e-6:
+        raise InputError("the affine is singular: it cannot be inverted, its axes lie in one plane")
+    return affine
 
 
 def _uncoded(header: Any, scale: float, path: Path) -> Affine:
     spacing = np.asarray(header["pixdim"][1:4], dtype=np.float64)
-    if not np.isfinite(spacing).all() or (spacing == 0).any():
-        raise InputError(f"pixdim {spacing.tolist()} is not a spacing", path=path, code="geometry")
+    if not np.isfinite(spacing).all() or (spacing <= 0).any():
+        raise InputError(
+            f"pixdim must be a positive spacing, got {spacing.tolist()}, and neither sform nor qform is coded",
+            path=path,
+            code="geometry",
+        )
     affine = _to_mm(np.asarray(header.get_base_affine(), dtype=np.float64), scale)
-    _check(affine, "pixdim", path)
-    return affine
+    return _checked(affine, "pixdim")
 
 
 def _to_mm(affine: Affine, scale: float) -> Affine:
