@@ -6,6 +6,7 @@ found problems · 4 integrity or security refusal · 5 disk, memory or network �
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -15,6 +16,8 @@ import typer
 
 from medssl import __version__
 from medssl.verbs import data, manifests, recipes, scans, training, weights
+
+_SMALLER = "smaller views or a smaller batch"
 
 app = typer.Typer(
     name="medssl",
@@ -49,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     # threads of torch that wait should sleep: spinning ones slow a shared machine down many times over
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # names that are not UTF-8 are shown escaped instead of ending the answer halfway
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # --debug may stand anywhere: people add it at the end of the line that failed
     debug = "--debug" in words
     sys.exit(run([word for word in words if word != "--debug"], debug))
@@ -56,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(words: list[str], debug: bool = False) -> int:
     """Run one command and give its exit code; errors become one line on stderr."""
-    from medssl.errors import CheckError, MedsslError, from_os_error, one_line
+    from medssl.errors import CheckError, MedsslError, ResourceError, from_os_error, one_line
 
     try:
         result = typer.main.get_command(app)(args=words, prog_name="medssl", standalone_mode=False)
@@ -90,14 +97,25 @@ def run(words: list[str], debug: bool = False) -> int:
         ours = from_os_error(error)
         return _fail(ours.line(), ours.exit_code, debug)
     except MemoryError:
-        return _fail("medssl: error: not enough memory [memory] (smaller views or a smaller batch)", 5, debug)
+        ours = ResourceError("not enough memory", path=_concerned(words), code="memory", hint=_SMALLER)
+        return _fail(ours.line(), ours.exit_code, debug)
     except Exception as error:
-        kind = type(error).__name__
-        return _fail(
-            f"medssl: error: {kind}: {one_line(str(error))} [internal] (please report it; --debug shows more)",
-            70,
-            debug,
-        )
+        # the error's own text may repeat a private value of a header: its kind and place say where to look
+        reason = f"{type(error).__name__} in {_place(error)}"
+        ours = MedsslError(reason, path=_concerned(words), code="internal", hint="please report it; --debug shows more")
+        return _fail(ours.line(), ours.exit_code, debug)
+
+
+def _concerned(words: list[str]) -> str | None:
+    """The first file or folder that a command line names."""
+    return next((word for word in words[1:] if not word.startswith("-") and os.path.lexists(word)), None)
+
+
+def _place(error: BaseException) -> str:
+    """Where in this package an unexpected error came up, as module and line."""
+    home = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(home)]
+    return f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "a library"
 
 
 def _usage(error: typer.TyperException) -> str:

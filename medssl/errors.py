@@ -206,9 +206,13 @@ def from_os_error(error: OSError, path: str | Path | None = None, *, writing: bo
     if writing and error.errno in (errno.EACCES, errno.EPERM):
         return ResourceError("cannot be written with the rights at hand", path=where, hint="choose another folder")
     if error.errno == errno.ENOENT:
-        return InputError("does not exist", path=where, code="missing")
+        return _missing(where)
+    if error.errno == errno.ELOOP:
+        return InputError("a loop of symbolic links, with no file at its end", path=where, code="missing")
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError("the file name is too long for this system", path=where, code="missing")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return InputError("cannot be read with the rights at hand", path=where, code="unreadable")
+        return InputError("permission denied: cannot be read with the rights at hand", path=where, code="unreadable")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
         free = _free_bytes(where)
         room = f", {free} bytes are free" if free is not None else ""
@@ -216,6 +220,12 @@ def from_os_error(error: OSError, path: str | Path | None = None, *, writing: bo
     if error.errno == errno.ENOMEM:
         return ResourceError("not enough memory", path=where, code="memory")
     return InputError(f"{error.strerror or error}", path=where, code="unreadable")
+
+
+def _missing(path: str | Path | None) -> MedsslError:
+    if path is not None and os.path.islink(path):
+        return InputError("a symbolic link to a file that does not exist", path=path, code="missing")
+    return InputError("does not exist", path=path, code="missing", hint="no such file or folder")
 
 
 def _free_bytes(path: str | Path | None) -> int | None:

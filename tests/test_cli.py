@@ -74,15 +74,15 @@ def test_an_unexpected_failure_names_itself(
     import medssl.commands.data
 
     def broken() -> None:
-        raise ZeroDivisionError("a\nb")
+        raise ZeroDivisionError("CANARY^PHI")
 
     monkeypatch.setattr(medssl.commands.data, "list_data", broken)
     assert run("data", "list") == 70
-    assert (
-        capsys.readouterr()
-        .err.strip()
-        .endswith("ZeroDivisionError: a\\nb [internal] (please report it; --debug shows more)")
-    )
+    said = capsys.readouterr().err.strip()
+    # the text of an error that nobody foresaw may hold anything: only its kind and place are told
+    assert said.startswith("medssl: error: ZeroDivisionError in ")
+    assert said.endswith(" [internal] (please report it; --debug shows more)")
+    assert "CANARY" not in said
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,16 @@ KINDS: dict[str, str] = {
     "nrrd": "NRRD",
     "metaimage": "MetaImage",
     "npz": "zip archive (npz)",
+    "npy": "a single NumPy array, which has no geometry",
     "gzip": "gzip data of another kind",
+    "gzip-twice": "gzip data compressed twice",
+    "gzip-broken": "a corrupt gzip stream that cannot be decompressed",
+    "gzip-short": "a truncated gzip stream, too short for a header",
+    "packed": "an archive or compressed file of another kind (xz, bzip2, zstd, 7z, rar, tar)",
+    "minc": "MINC",
+    "mgh": "FreeSurfer MGH",
+    "mrtrix": "MRtrix",
+    "vtk": "VTK",
     "html": "an HTML page",
     "lfs": "a Git LFS pointer, not the file itself",
     "pickle": "a pickle",
@@ -26,10 +35,12 @@ KINDS: dict[str, str] = {
     "image2d": "a 2D picture",
     "pdf": "a PDF",
     "text": "plain text",
-    "empty": "empty",
-    "unknown": "of no known format",
+    "empty": "empty (0 bytes)",
+    "unknown": "of no known format (no magic number of one)",
 }
 """Kind → what it is called in messages."""
+
+_TRUNCATED = ("empty", "gzip-broken", "gzip-short")
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     ".nii": ("nifti",),
@@ -80,11 +91,14 @@ def sniff(path: Path) -> str:
         raise InputError(
             f"the suffix says {KINDS[allowed[0]]}, the content is {KINDS[kind]}: not a {KINDS[allowed[0]]} file",
             path=path,
-            code="truncated" if kind == "empty" else "format",
+            code="truncated" if kind in _TRUNCATED else "format",
             hint=_hint(kind),
         )
     if kind not in READABLE:
-        raise InputError(f"the content is {KINDS[kind]}, which is not a format read here", path=path, hint=_hint(kind))
+        code = "truncated" if kind in _TRUNCATED else "format"
+        raise InputError(
+            f"the content is {KINDS[kind]}, which is not a format read here", path=path, code=code, hint=_hint(kind)
+        )
     return kind
 
 
@@ -94,18 +108,24 @@ def content_kind(path: Path) -> str:
         head = stream.read(1024)
     if head[:2] != b"\x1f\x8b":
         return _kind(head)
-    inner = _kind(_unpacked(path))
-    return f"{inner}.gz" if f"{inner}.gz" in KINDS else "gzip"
+    return _gzip_kind(path)
 
 
-def _unpacked(path: Path) -> bytes:
-    """The first bytes inside a gzip file; so few that its checksum is not reached, which the reader judges."""
+def _gzip_kind(path: Path) -> str:
+    """What lies in a gzip file; so little is unpacked that its checksum is not reached, which the reader judges."""
     with open_regular(path) as stream:
         packed = stream.read(1 << 16)
+    unpacker = zlib.decompressobj(wbits=31)
     try:
-        return zlib.decompressobj(wbits=31).decompress(packed, 352)
+        inner = unpacker.decompress(packed, 352)
     except zlib.error:
-        return b""
+        return "gzip-broken"
+    kind = _kind(inner)
+    if f"{kind}.gz" in KINDS:
+        return f"{kind}.gz"
+    if inner[:2] == b"\x1f\x8b":
+        return "gzip-twice"
+    return "gzip-short" if len(inner) < 348 and not unpacker.eof else "gzip"
 
 
 def _kind(head: bytes) -> str:
@@ -120,6 +140,8 @@ def _kind(head: bytes) -> str:
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
+    if head[257:262] == b"ustar":
+        return "packed"
     if head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
         return "analyze"
     return _text_kind(head)
@@ -138,7 +160,19 @@ _MAGIC = {
     b"\xff\xd8\xff": "image2d",
     b"II*\0": "image2d",
     b"MM\0*": "image2d",
+    b"GIF8": "image2d",
     b"%PDF": "pdf",
+    b"\x93NUMPY": "npy",
+    b"\xfd7zXZ\0": "packed",
+    b"BZh": "packed",
+    b"\x28\xb5\x2f\xfd": "packed",
+    b"7z\xbc\xaf\x27\x1c": "packed",
+    b"Rar!": "packed",
+    b"CDF\x01": "minc",
+    b"CDF\x02": "minc",
+    b"mrtrix image": "mrtrix",
+    b"# vtk DataFile": "vtk",
+    b"\0\0\0\x01\0\0": "mgh",
 }
 
 
@@ -151,7 +185,7 @@ def _bare_dicom(head: bytes) -> bool:
 
 def _text_kind(head: bytes) -> str:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<!--")):
         return "html"
     if start.startswith((b"objecttype", b"ndims", b"comment =", b"comment=")) and b"=" in start:
         return "metaimage"
@@ -166,5 +200,7 @@ def _hint(kind: str) -> str | None:
         "html": "the download gave an error page; fetch it again",
         "nifti.gz": "rename it to end in .nii.gz",
         "nifti": "rename it to end in .nii",
-        "analyze": "Analyze 7.5 does not say which side is left; convert it to NIfTI",
+        "analyze": "Analyze 7.5 does not say which side is left: its orientation is unknown; convert it to NIfTI",
+        "gzip-twice": "unpack it once with gunzip",
+        "npy": "save data and affine as .npz",
     }.get(kind)

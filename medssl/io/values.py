@@ -34,13 +34,13 @@ def checked(volume: Volume, path: Path, nan_fill: float | None = None, constant:
     if data.dtype.kind == "f":
         bad = int(data.size - np.isfinite(data).sum())
         if bad == data.size:
-            raise InputError("no voxel is finite", path=path, code="values")
+            raise InputError("no voxel is finite: all are NaN or Inf", path=path, code="values")
         if bad and nan_fill is None:
             raise InputError(
                 f"{bad} of {data.size} voxels are not finite (NaN or Inf)",
                 path=path,
                 code="values",
-                hint="give a value to put in their place",
+                hint="--nan fill=V puts a value V in their place",
             )
         if bad:
             data = np.where(np.isfinite(data), data, data.dtype.type(nan_fill))
@@ -53,12 +53,13 @@ def checked(volume: Volume, path: Path, nan_fill: float | None = None, constant:
             code="values",
         )
     if low == high and not constant:
-        raise InputError(f"every voxel is {float(low):g}: the volume is constant", path=path, code="values")
+        empty = " (an empty image)" if low == 0 else ""
+        raise InputError(f"every voxel is {float(low):g}: the volume is constant{empty}", path=path, code="values")
     return Volume(data, volume.affine, flags, volume.tags)
 
 
 def scaled(raw: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
-    """``raw * slope + intercept``, kept whole where both are whole, else float32.
+    """``raw * slope + intercept``, kept whole where both are whole, else float32 (float64 where that is too coarse).
 
     Example:
         >>> scaled(np.array([0, 1000], dtype=np.uint16), 1.0, -1024.0)
@@ -73,10 +74,18 @@ def scaled(raw: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
             if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
                 # the raw values may not fit the narrow kind before the shift
                 return (raw.astype(np.int64 if raw.itemsize > 2 else np.int32) + shift).astype(kind)
-    wide = raw.astype(np.float32 if raw.dtype.kind in "iu" and raw.itemsize <= 2 else np.float64)
+    narrow = raw.dtype.kind in "iu" and raw.itemsize <= 2 and abs(intercept) <= abs(slope) * 2**20
+    wide = raw.astype(np.float32 if narrow else np.float64)
     np.multiply(wide, slope, out=wide)
     np.add(wide, intercept, out=wide)
-    return wide.astype(np.float32, copy=False)
+    return wide if narrow else _narrowed(wide)
+
+
+def _narrowed(wide: NDArray[Any]) -> NDArray[Any]:
+    """As float32, where its rounding is far below the range of the values."""
+    low, high = float(np.nanmin(wide)), float(np.nanmax(wide))
+    step = max(abs(low), abs(high)) * 2.0**-24
+    return wide.astype(np.float32) if step <= 1e-4 * (high - low) and max(abs(low), abs(high)) < 3e38 else wide
 
 
 def as_label(volume: Volume, path: Path) -> Volume:
