@@ -43,7 +43,7 @@ ROOMS = (
 HOMES = {
     "nibabel": {"io"},
     "pydicom": {"io"},
-    "SimpleITK": {"io", "store"},
+    "SimpleITK": {"io", "store", "views"},
     "monai": {"encoders", "heads", "evaluation"},
     "pytorch_lightning": {"training", "loading"},
     "sklearn": {"pairing", "reduction", "evaluation"},

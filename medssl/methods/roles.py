@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medssl.views.augment import choose
-from medssl.views.crops import RandomCrop
+from medssl.views.crops.random_crop import RandomCrop
 from medssl.views.settings import ViewSettings
 from medssl.views.view import Augmentation, MaskPolicy, Role, Spatial
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from medssl.views.grid import Box, Grid
 from medssl.views.sample import sample
 from medssl.views.scan import scan_of
 from medssl.views.spatial import apply_spatial, draw_spatial
-from medssl.views.view import IDS, Augmentation, MaskPolicy, Role, View
+from medssl.views.view import IDS, Augmentation, MaskPolicy, Role, Scan, View
 
 Params = Mapping[str, Any]
 
@@ -43,12 +44,15 @@ def make_views(
         InputError: a damaged entry, or no label map where one is asked for.
     """
     drawn: dict[str, Sequence[Grid]] = {}
+    scans: dict[str, Scan] = {}
     out: dict[str, list[View]] = {}
     for name, role in roles.items():
         if role.record >= len(positions):
             raise RecipeError(f"asks for scan {role.record} of samples of {len(positions)}", path=name)
         position = positions[role.record]
-        grids = role.crop.draw(scan_of(store, position), role.count, rng, drawn)
+        scan = replace(scan_of(store, position), others=dict(scans))
+        scans[name] = scan
+        grids = role.crop.draw(scan, role.count, rng, drawn)
         views = []
         for grid in grids:
             params = _draw(store, position, name, role, grid, rng)
@@ -87,11 +91,8 @@ def _draw(store: Store, position: int, name: str, role: Role, grid: Grid, rng: n
         "label": role.label,
     }
     if role.masks is not None:
-        masks = [role.masks.draw(_cells(name, grid.shape, role.masks), rng) for _ in range(role.draws)]
-        params["hidden"] = {
-            "shape": [len(masks), *masks[0].shape],
-            "bits": np.packbits(np.stack(masks)).tobytes().hex(),
-        }
+        masks = role.masks.draws(_cells(name, grid.shape, role.masks), rng, role.draws)
+        params["hidden"] = {"shape": list(masks.shape), "bits": np.packbits(masks).tobytes().hex()}
     return params
 
 

@@ -30,6 +30,7 @@ class Scan:
         label_points: class value to ``(n, 3)`` stored voxel indices of that class (a bounded sample).
         modality: ``CT``, ``MR``, … or empty.
         kept: the slices that a reduced manifest keeps, on which crops are then centred; None where all are.
+        others: the scans of the roles drawn before, by role, for policies that match one scan to another.
     """
 
     shape: tuple[int, int, int]
@@ -39,6 +40,7 @@ class Scan:
     label_points: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
     modality: str = ""
     kept: Kept | None = None
+    others: Mapping[str, Scan] = field(default_factory=dict)
 
 
 class CropPolicy(Protocol):
@@ -69,8 +71,8 @@ class MaskPolicy(Protocol):
         """Edge of a cell, in voxels of the view."""
         ...
 
-    def draw(self, cells: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
-        """True where hidden, on the grid of cells; the same count in every draw."""
+    def draws(self, cells: tuple[int, int, int], rng: np.random.Generator, count: int) -> NDArray[np.bool_]:
+        """True where hidden, ``(count, *cells)``; the same number of hidden cells in every draw."""
         ...
 
 

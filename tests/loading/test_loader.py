@@ -13,8 +13,9 @@ from medssl.loading.loader import make_loader
 from medssl.loading.plan import Stage
 from medssl.store.store import Store
 from medssl.views.augment.choose import augmentations
-from medssl.views.crops import RandomCrop, Within
-from medssl.views.masks import RandomCells
+from medssl.views.crops.base_grid import Within
+from medssl.views.crops.random_crop import RandomCrop
+from medssl.views.masks.random_cells import RandomCells
 from medssl.views.view import Batch, Role, Spatial
 from tests.store.making import make_store, texture
 

@@ -25,7 +25,7 @@ from medssl.training.hardware import Hardware
 from medssl.training.logs import read_metrics
 from medssl.training.module import PATIENCE
 from medssl.training.plan import Keep
-from medssl.views.crops import RandomCrop
+from medssl.views.crops.random_crop import RandomCrop
 from medssl.views.view import Batch, Role
 from tests.training.tiny import make_plan, make_store
 

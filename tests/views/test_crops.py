@@ -5,7 +5,9 @@ import pytest
 
 from medssl.errors import RecipeError
 from medssl.store.kept import Kept
-from medssl.views.crops import BaseGrid, Centre, LabelWeighted, RandomCrop, Twin, Within
+from medssl.views.crops.base_grid import BaseGrid, Twin, Within
+from medssl.views.crops.label_weighted import LabelWeighted
+from medssl.views.crops.random_crop import Centre, RandomCrop
 from medssl.views.grid import Grid, apply, overlap_share
 from medssl.views.view import Scan
 from tests.store.making import OBLIQUE

@@ -12,9 +12,10 @@ import torch
 from medssl.errors import InputError, RecipeError, UsageError
 from medssl.store.store import Store
 from medssl.views.augment.choose import augmentations
-from medssl.views.crops import BaseGrid, RandomCrop, Twin, Within
+from medssl.views.crops.base_grid import BaseGrid, Twin, Within
+from medssl.views.crops.random_crop import RandomCrop
 from medssl.views.make import make_views, replay
-from medssl.views.masks import RandomCells
+from medssl.views.masks.random_cells import RandomCells
 from medssl.views.view import IDS, Role, Spatial, View
 from tests.store.making import blobs, make_store, texture
 

@@ -18,11 +18,11 @@ from medssl.encoders.contract import Encoder
 from medssl.errors import UsageError
 from medssl.heads.projector import Projector
 from medssl.methods.contract import Context, Method, Vectors, ViewSettings
-from medssl.methods.contrastive.partner import Overlapping
 from medssl.methods.roles import random_crops
 from medssl.objectives.contrastive import contrast
 from medssl.objectives.cosine import cosine, spread
 from medssl.pairing.relation import members_of, same_sample, together
+from medssl.views.crops.overlapping import Overlapping
 from medssl.views.view import Batch, Role
 
 ROLES = ("view", "partner")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,8 +13,8 @@ from medssl.errors import UsageError
 from medssl.methods.contract import Context, ViewSettings
 from medssl.methods.roles import random_crops
 from medssl.objectives.reconstruction import cell_statistics, masked_error, to_voxels
-from medssl.views.masks import RandomCells
-from medssl.views.view import MaskPolicy, Role, Views
+from medssl.views.masks.random_cells import RandomCells
+from medssl.views.view import Role, Views
 
 
 def require_masking(encoder: Encoder, kind: str, method: str) -> None:
@@ -50,7 +49,7 @@ def masked_crops(settings: ViewSettings, ratio: float, cell: int) -> Role:
             code="method",
             hint="set method.cell or views.crop",
         )
-    return random_crops(settings, masks=cast(MaskPolicy, RandomCells(ratio, cell)))
+    return random_crops(settings, masks=RandomCells(ratio, cell))
 
 
 def hidden_cells(views: Views) -> Tensor:

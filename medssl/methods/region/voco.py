@@ -21,7 +21,7 @@ from medssl.objectives.cosine import spread
 from medssl.objectives.voco import Form, predicted_overlap, voco_loss
 from medssl.pairing.momentum import MomentumTeacher
 from medssl.pairing.overlap import overlap_shares
-from medssl.views.crops import BaseGrid, Within
+from medssl.views.crops.base_grid import BaseGrid, Within
 from medssl.views.view import Batch, Role
 
 Cells = Annotated[int, Field(ge=1)]

@@ -16,7 +16,7 @@ from medssl.loading.plan import Stage
 from medssl.methods.contract import Context, Method, Vectors, ViewSettings
 from medssl.methods.roles import augmentations
 from medssl.methods.tuning.stages import scaled_groups, tuning_stages
-from medssl.views.crops import LabelWeighted
+from medssl.views.crops.label_weighted import LabelWeighted
 from medssl.views.view import Batch, Role
 
 

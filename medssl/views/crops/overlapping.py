@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from medssl.errors import RecipeError
-from medssl.views.crops import check_scale, check_shape, earlier
+from medssl.views.crops.contract import Drawn, check_scale, check_shape, earlier
 from medssl.views.grid import Grid, apply
+from medssl.views.placing import uniform_scale
 from medssl.views.view import Scan
 
 
@@ -38,14 +38,13 @@ class Overlapping:
         if not 0 <= self.share <= 1:
             raise RecipeError(f"must be in [0, 1], got {self.share}", path="share")
 
-    def draw(self, scan: Scan, count: int, rng: np.random.Generator, drawn: Mapping[str, Sequence[Grid]]) -> list[Grid]:
+    def draw(self, scan: Scan, count: int, rng: np.random.Generator, drawn: Drawn) -> list[Grid]:
         """``count`` crops, the partners of the earlier views in turn."""
         first = earlier(self.role, drawn)
         return [self._beside(scan, first[n % len(first)], rng) for n in range(count)]
 
     def _beside(self, scan: Scan, first: Grid, rng: np.random.Generator) -> Grid:
-        low, high = self.scale
-        step = low if low == high else float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        step = uniform_scale(self.scale, rng)
         # edges, counted in stored voxels from the scan's outer edge
         ends = apply(np.linalg.inv(scan.affine), first.box.corners_mm()) + 0.5
         begin, end = ends.min(axis=0), ends.max(axis=0)

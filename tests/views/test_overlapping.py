@@ -5,8 +5,8 @@ import pytest
 
 from medssl.draws import generator
 from medssl.errors import RecipeError
-from medssl.methods.contrastive.partner import Overlapping
-from medssl.views.crops import RandomCrop
+from medssl.views.crops.overlapping import Overlapping
+from medssl.views.crops.random_crop import RandomCrop
 from medssl.views.grid import apply
 from medssl.views.view import Scan
 
