@@ -5,12 +5,83 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 from functools import lru_cache
 from pathlib import Path
 
 from medssl.errors import InputError, from_os_error
 
 SALT_BYTES = 32
+
+_PRIVATE = frozenset(
+    [
+        "name",
+        "patientname",
+        "fullname",
+        "firstname",
+        "lastname",
+        "surname",
+        "givenname",
+        "familyname",
+        "birthdate",
+        "birthday",
+        "dateofbirth",
+        "dob",
+        "patientbirthdate",
+        "mrn",
+        "medicalrecordnumber",
+        "ssn",
+        "socialsecuritynumber",
+        "insurance",
+        "insurancenumber",
+        "address",
+        "patientaddress",
+        "phone",
+        "phonenumber",
+        "telephone",
+        "email",
+        "institution",
+        "institutionname",
+        "institutionaddress",
+        "hospital",
+        "hospitalname",
+        "physician",
+        "referringphysician",
+        "referringphysicianname",
+        "radiologist",
+        "operator",
+        "operatorname",
+        "operatorsname",
+        "accession",
+        "accessionnumber",
+        "comment",
+        "comments",
+        "patientcomments",
+        "remark",
+        "remarks",
+        "note",
+        "notes",
+        "freetext",
+        "studydescription",
+        "seriesdescription",
+        "studydate",
+        "seriesdate",
+        "acquisitiondate",
+        "scandate",
+        "otherpatientids",
+    ]
+)
+"""Names of columns with names, dates, numbers or free text of people; small letters, no marks between them."""
+
+
+def is_private(column: str) -> bool:
+    """Whether a column's name says that it holds what may name a person.
+
+    Example:
+        >>> is_private("Patient_Name"), is_private("dob"), is_private("age"), is_private("site")
+        (True, True, False, False)
+    """
+    return "".join(letter for letter in column.casefold() if letter.isalnum()) in _PRIVATE
 
 
 def hashed(identifier: str, salt: bytes | None = None) -> str:
@@ -46,6 +117,12 @@ def _salt_at(path: Path) -> bytes:
     try:
         if not path.exists():
             _make(path)
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise InputError("the salt is not a regular file", path=path, code="not-regular")
+        if stat.S_IMODE(state.st_mode) & 0o077:
+            # a copy or an unpacked backup may have come with wider rights: the key is the user's alone
+            path.chmod(0o600)
         salt = path.read_bytes()
     except OSError as error:
         raise from_os_error(error, path) from error
@@ -63,9 +140,18 @@ def _make(path: Path) -> None:
             file.write(secrets.token_bytes(SALT_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        # a link, not a rename: of two processes that start together the first one's key stays
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
+        _settle(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _settle(temporary: Path, path: Path) -> None:
+    """Give the key its name; of two processes that start together the first one's key stays."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError:
+        # a file system without hard links: a rename, which is atomic too, unless another was quicker
+        if not path.exists():
+            os.replace(temporary, path)

@@ -1,7 +1,8 @@
 """Manifests: which scans there are, whose they are, and what is known of them.
 
-A manifest is a UTF-8 CSV, one row an image; any column it does not know is a target. Paths are relative to a
-root and never leave it. Ids may be raw; whatever is written elsewhere carries their keyed hash.
+A manifest is a UTF-8 CSV, one row an image; any column it does not know is a target, those apart that by their name
+hold what is private. Paths are relative to a root and never leave it. Ids may be raw; whatever is written elsewhere
+carries their keyed hash.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from medssl.atomic import write_text
 from medssl.classes import read_classes
 from medssl.errors import InputError, IntegrityError, MedsslError, from_os_error
+from medssl.identifiers import is_private
 
 REQUIRED = ("image", "patient_id")
 COLUMNS = (
     *REQUIRED,
     "study_id",
     "series_id",
+    "volume",
     "label",
     "modality",
     "site",
@@ -44,7 +47,8 @@ class Record:
         image: path of a file or DICOM folder, relative to the root.
         patient_id: whose scan it is; rows of one patient never stand on both sides of a split.
         study_id: rows that share it are modalities of one study.
-        series_id: SeriesInstanceUID or its keyed hash; chooses in a folder with several series.
+        series_id: SeriesInstanceUID or a keyed hash; chooses in a folder with several series.
+        volume: which one of a 4D file, from 0, or empty where the file holds one.
         label: path of the label map, relative to the root, or empty.
         modality: CT, MR, T1, …
         site: where it was made.
@@ -61,6 +65,7 @@ class Record:
     patient_id: str
     study_id: str = ""
     series_id: str = ""
+    volume: str = ""
     label: str = ""
     modality: str = ""
     site: str = ""
@@ -193,6 +198,11 @@ def path_problem(name: str) -> str | None:
     return None
 
 
+def private_columns(path: Path) -> list[str]:
+    """Columns of a manifest that are never read, since their names say that they hold what is private."""
+    return [name for name in _rows(_text(path), path)[0] if is_private(name)]
+
+
 def parse(path: Path) -> tuple[list[Record], list[tuple[int, MedsslError]]]:
     """Rows that can be used, and every problem with its line.
 
@@ -216,11 +226,19 @@ def parse(path: Path) -> tuple[list[Record], list[tuple[int, MedsslError]]]:
         if wrong:
             problems.append((line, IntegrityError(wrong, code="manifest-path")))
             continue
+        if row.get("volume", "").strip() and not row["volume"].strip().isdecimal():
+            problems.append((line, _bad("volume must be a whole number from 0, or empty")))
+            continue
         known = {name: value for name, value in row.items() if name in COLUMNS}
-        records.append(Record(**known, targets={n: v for n, v in row.items() if n not in COLUMNS}, line=line))
+        records.append(Record(**known, targets=_targets(row), line=line))
     if not records and not problems:
         raise _bad("line 1: the manifest has no rows", path)
     return records, problems
+
+
+def _targets(row: dict[str, str]) -> dict[str, str]:
+    # what may name a person is never a target, so that it reaches no store, log or report
+    return {name: value for name, value in row.items() if name not in COLUMNS and not is_private(name)}
 
 
 def _text(path: Path) -> str:

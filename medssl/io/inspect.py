@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medssl.errors import InputError, MedsslError
 from medssl.identifiers import hashed
-from medssl.io.folder import dicom_folders, scan_files
+from medssl.io.census import Census, take_census
+from medssl.io.describe import describe, kind_of
+from medssl.io.dicom import Series
+from medssl.io.dicom_series import stack
+from medssl.io.dicom_survey import Survey, survey
+from medssl.io.parallel import in_order
 from medssl.io.read import guarded, load
-from medssl.io.sniff import sniff, suffix_of
 from medssl.io.values import checked
-from medssl.volume import Volume
+from medssl.volume import Volume, orientation_of, spacing_of
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _SAMPLES = 1_000_000
@@ -23,65 +31,159 @@ Entry = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 
 
-def inspect(path: str | Path, progress: Progress | None = None) -> list[Entry]:
+@dataclass(frozen=True)
+class Found:
+    """What a file or folder holds.
+
+    Args:
+        volumes: one mapping a volume.
+        objects: DICOM objects that are no images, each with its ``file`` and ``kind``.
+        passed_over: files that are no scans, each with its ``file`` and ``kind``.
+    """
+
+    volumes: list[Entry]
+    objects: list[Entry]
+    passed_over: list[Entry]
+
+
+def inspect(
+    path: str | Path, *, headers: bool = False, workers: int | None = None, progress: Progress | None = None
+) -> Found:
     """Every volume of a file or folder.
 
     Args:
         path: the file or folder.
-        progress: called with files done, files in all, and what is being done, for a folder.
+        headers: tell the geometry from headers alone; no voxel is read, and broken voxels stay unseen.
+        workers: threads that read volumes, a few by default; what they hold at once is bounded.
+        progress: called with parts done, parts in all, and what is being done.
 
     Returns:
-        One mapping a volume: ``file``, ``format``, ``shape``, ``channels``, ``dtype``, ``spacing_mm``,
-        ``orientation``, ``affine``, ``modality``, ``range``, ``quantiles``, ``flags`` and ``problems``, a list of
-        ``{"file", "reason", "code", "hint"}``. A volume that is refused has problems and no geometry. DICOM
-        volumes have ``series`` (their number for ``read``) and the keyed hashes ``series_id`` and ``patient_id``.
+        The volumes in order of their files, each with ``file``, ``format``, ``shape``, ``channels``, ``dtype``,
+        ``spacing_mm``, ``orientation``, ``affine``, ``modality``, ``range``, ``quantiles``, ``flags`` and
+        ``problems``, a list of ``{"file", "reason", "code", "hint"}``. A volume that is refused has problems, and
+        a geometry where its header has one. Of a file with several volumes the first is told, with ``volume`` 0 and
+        how many there are in ``volumes``. DICOM volumes have
+        ``series`` (their number for ``read``), ``slices``, ``first_file``, the keyed hashes ``series_id`` and
+        ``patient_id``.
 
     Raises:
         InputError: the path does not exist, or the folder holds no scan.
     """
     where = Path(path)
-    if not where.is_dir():
-        return _file(where)
-    files = list(scan_files(where))
-    found = []
-    for done, file in enumerate(files):
-        found += _file(file)
-        if progress is not None:
-            progress(done + 1, len(files), "inspecting files")
-    if next(dicom_folders(where), None) is not None:
-        found += _dicom(where)
-    if not found:
+    census = take_census(where) if where.is_dir() else _of_file(where)
+    surveyed = survey(census.dicom, where, progress) if census.dicom else Survey((), {}, ())
+    tasks: list[Path | Series] = [*census.scans, *surveyed.series]
+    read = partial(_entry, where, headers, surveyed)
+    text = "reading headers" if headers else "reading volumes"
+    volumes = list(in_order(read, tasks, text, workers=workers, progress=progress, cost=_cost))
+    volumes += [_refused(Path(error.path or where), "dicom", error) for error in surveyed.broken.get(None, ())]
+    volumes += [_refused(Path(error.path or where), "", error) for error in census.broken]
+    if not volumes and not surveyed.objects:
         raise InputError("no scans in the folder", path=where, code="missing")
-    return found
+    return Found(volumes, _kinds(surveyed.objects), _kinds(census.others))
 
 
-def _file(path: Path) -> list[Entry]:
+def _of_file(path: Path) -> Census:
     try:
-        kind = "nifti-pair" if suffix_of(path) in (".img", ".img.gz") else sniff(path)
+        kind = kind_of(path)
     except MedsslError as error:
         if error.code == "missing":
             raise
-        return [_refused(path, "", error)]
-    return _dicom(path) if kind == "dicom" else [_volume(path, kind, lambda: load(path))]
+        return Census(broken=[error])
+    return Census(dicom=[path]) if kind == "dicom" else Census(scans=[path])
 
 
-def _dicom(path: Path) -> list[Entry]:
-    from medssl.io.dicom import list_series
+def _kinds(found: Sequence[tuple[Path, str]]) -> list[Entry]:
+    return [{"file": str(path), "kind": kind} for path, kind in found]
 
+
+def _cost(task: Path | Series) -> int:
+    """Bytes that reading needs at most, about: voxels as stored, scaled and looked at."""
+    if isinstance(task, Series):
+        rows, columns = task.frames[0].shape
+        return rows * columns * len(task.frames) * 12
     try:
-        series = list_series(path)
+        found = describe(task)
+    except MedsslError:
+        return 0
+    return int(np.prod(found.shape)) * found.channels * found.volumes * 12
+
+
+def _entry(where: Path, headers: bool, surveyed: Survey, task: Path | Series) -> Entry:
+    if isinstance(task, Series):
+        return _series(where, headers, task, surveyed.broken.get(task, ()))
+    return _file(task, headers)
+
+
+def _file(path: Path, headers: bool) -> Entry:
+    """A file's volume; of a 4D file the first one, with how many there are."""
+    try:
+        kind = kind_of(path)
+        known = describe(path)
     except MedsslError as error:
-        return [_refused(path, "dicom", error)]
-    out = []
-    for one in series:
-        entry = _volume(path, "dicom", one.read)
-        entry["series"] = one.number
-        entry["slices"] = len(one.frames)
-        entry["first_file"] = one.frames[0].path.name
-        entry["series_id"] = hashed(one.series_uid)
-        entry["patient_id"] = hashed(one.patient_id)
-        out.append(entry)
-    return out
+        return _refused(path, "", error)
+    geometry = _geometry(known.shape, known.channels, known.dtype, known.affine, known.flags)
+    entry: Entry = {"file": str(path), "format": kind, **geometry, "modality": ""}
+    if known.volumes > 1:
+        entry |= {"volumes": known.volumes, "volume": 0}
+    return _with_values(entry, path, None if headers else partial(load, path, None, entry.get("volume")))
+
+
+def _series(where: Path, headers: bool, one: Series, broken: Sequence[MedsslError]) -> Entry:
+    first = one.frames[0]
+    entry: Entry = {"file": str(where), "format": "dicom"}
+    known: Entry = {
+        "modality": first.modality,
+        "series": one.number,
+        "slices": len(one.frames),
+        "folder": os.path.commonpath([frame.path.parent for frame in one.frames]),
+        "first_file": first.path.name,
+        "series_id": one.key(),
+        "patient_id": hashed(one.patient_id),
+    }
+    try:
+        planes = guarded(lambda: stack(list(one.frames), one.folder), where)
+    except MedsslError as error:
+        problems = [_problem(where, problem) for problem in (*broken, error)]
+        return {**entry, **known, "flags": [], "problems": problems}
+    rows, columns = first.shape
+    entry |= _geometry((columns, rows, len(one.frames)), 1, "", planes.affine, planes.flags) | known
+    if broken:
+        return {**entry, "problems": [_problem(where, error) for error in broken]}
+    return _with_values(entry, where, None if headers else one.read)
+
+
+def _geometry(
+    shape: tuple[int, int, int], channels: int, dtype: str, affine: NDArray[np.float64], flags: Sequence[str]
+) -> Entry:
+    return {
+        "shape": list(shape),
+        "channels": channels,
+        "dtype": dtype,
+        "spacing_mm": [round(value, 6) for value in spacing_of(affine)],
+        "orientation": orientation_of(affine),
+        "affine": np.round(affine, 6).tolist(),
+        "flags": list(flags),
+    }
+
+
+def _with_values(entry: Entry, path: Path, read: Callable[[], Volume] | None) -> Entry:
+    """The entry with what only voxels tell; what the reader says of the geometry holds."""
+    if read is None:
+        return {**entry, "problems": []}
+    try:
+        scan = guarded(read, path)
+    except MedsslError as error:
+        return {**entry, "problems": [_problem(path, error)]}
+    problems = []
+    try:
+        # a constant or non-finite volume still has a geometry to show
+        checked(scan, path)
+    except MedsslError as error:
+        problems.append(_problem(path, error))
+    geometry = _geometry(scan.shape, len(scan.data), str(scan.data.dtype), scan.affine, scan.flags)
+    modality = scan.tags.get("modality", entry["modality"])
+    return {**entry, **geometry, "modality": modality, **_intensities(scan), "problems": problems}
 
 
 def _refused(path: Path, kind: str, error: MedsslError) -> Entry:
@@ -90,33 +192,6 @@ def _refused(path: Path, kind: str, error: MedsslError) -> Entry:
 
 def _problem(path: Path, error: MedsslError) -> Entry:
     return {"file": error.path or str(path), "reason": error.reason, "code": error.code, "hint": error.hint or ""}
-
-
-def _volume(path: Path, kind: str, read: Callable[[], Volume]) -> Entry:
-    try:
-        scan = guarded(read, path)
-    except MedsslError as error:
-        return _refused(path, kind, error)
-    problems = []
-    try:
-        # a constant or non-finite volume still has a geometry to show
-        checked(scan, path)
-    except MedsslError as error:
-        problems.append(_problem(path, error))
-    return {
-        "file": str(path),
-        "format": kind,
-        "shape": list(scan.shape),
-        "channels": int(scan.data.shape[0]),
-        "dtype": str(scan.data.dtype),
-        "spacing_mm": [round(value, 6) for value in scan.spacing_mm],
-        "orientation": scan.orientation,
-        "affine": np.round(scan.affine, 6).tolist(),
-        "modality": scan.tags.get("modality", ""),
-        **_intensities(scan),
-        "flags": list(scan.flags),
-        "problems": problems,
-    }
 
 
 def _intensities(scan: Volume) -> Entry:

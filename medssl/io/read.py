@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from medssl.errors import InputError, MedsslError, ResourceError, from_os_error
-from medssl.io.dicom_files import looks_like_a_slice, quiet
-from medssl.io.folder import entries, is_dicom
+from medssl.io.dicom_files import quiet
+from medssl.io.folder import is_dicom
 from medssl.io.sniff import sniff, suffix_of
 from medssl.io.values import as_label, checked, fitted
 from medssl.manifest import Manifest, Record
@@ -76,17 +76,14 @@ def read_label(path: str | Path, like: Volume | None = None) -> Volume:
 
 
 def read_record(manifest: Manifest, record: Record) -> Volume:
-    """The image of a manifest's row; its ``series_id`` chooses in a folder with several series."""
+    """The image of a manifest's row; ``series_id`` and ``volume`` choose where there are several."""
     path = manifest.resolve(record)
-    if path.is_dir() and record.series_id:
-        from medssl.io.dicom import choose, list_series
+    if record.series_id and (path.is_dir() or is_dicom(path)):
+        from medssl.io.dicom_survey import one_series
 
-        # as build_manifest lists them: a folder's own slices, without those of folders below it
-        alone = any(looks_like_a_slice(entry) and is_dicom(entry) for entry in entries(path))
-        found = guarded(lambda: list_series(path, not alone), path)
-        one = choose(found, record.series_id, path) if len(found) > 1 else found[0]
+        one = guarded(lambda: one_series(path, record.series_id), path)
         return checked(guarded(one.read, path), path)
-    return read(path)
+    return read(path, volume=int(record.volume) if record.volume.strip() else None)
 
 
 def load(

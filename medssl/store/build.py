@@ -26,10 +26,12 @@ def key_of(content: str, record: Record, settings: StoreSettings) -> str:
 
     Args:
         content: digest of the source files.
-        record: its modality decides whether the HU window applies; its series is a choice among the files.
+        record: its modality decides whether the HU window applies; its series and volume are a choice among the files.
         settings: with the spacing in numbers.
     """
     facts = [FORMAT, content, settings.contract(), settings.windowed(record.modality), record.series_id]
+    if record.volume:
+        facts.append(record.volume)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 

@@ -49,8 +49,8 @@ def row_of(record: Record, words: Words, key: str, content: str, source: str) ->
 
 
 def record_name(record: Record) -> str:
-    """What tells one row from another: the image's path, and the series where a folder has several."""
-    return f"{record.image}\n{record.series_id}"
+    """What tells one row from another: the image's path, and which series or volume of it."""
+    return f"{record.image}\n{record.series_id}" + (f"\n{record.volume}" if record.volume else "")
 
 
 def _number(name: str) -> int:

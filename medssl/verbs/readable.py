@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ Result = Mapping[str, Any]
 
 
 def of_inspection(result: Result) -> list[str]:
-    """A few volumes in full, many as a table; problems below."""
+    """A few volumes in full, many as a table; problems and what is no scan below."""
     volumes = result["volumes"]
     good = [volume for volume in volumes if "shape" in volume]
     if len(volumes) <= 3:
@@ -23,33 +24,47 @@ def of_inspection(result: Result) -> list[str]:
             [
                 _name(volume, base),
                 volume.get("modality") or None,
-                size(volume["shape"]),
-                size(volume["spacing_mm"]),
+                size(volume["shape"]) + (f", {volume['volumes']} volumes" if "volumes" in volume else ""),
+                size([float(f"{value:.4g}") for value in volume["spacing_mm"]]),
                 volume["orientation"],
-                volume["dtype"],
-                _range(volume),
+                volume["dtype"] or None,
+                _range(volume) or None,
                 ", ".join(volume["flags"]) or None,
+                ", ".join(sorted({problem["code"] for problem in volume.get("problems", ())})) or None,
             ]
             for volume in good
         ]
-        head = ["volume", "kind", "voxels", "mm", "axes", "values", "from … to", "flags"]
+        head = ["volume", "kind", "voxels", "mm", "axes", "values", "from … to", "flags", "problem"]
         empty = {at for at in range(len(head)) if all(row[at] is None for row in rows)}
         kept = [at for at in range(len(head)) if at not in empty]
         lines = table([head[at] for at in kept], [[row[at] for at in kept] for row in rows], "--json lists all")
         lines += ["", _summary(result, good)]
-    problems = result["problems"] if len(volumes) > 1 else []
-    return [*lines, *(f"{_short(p['file'], result['path'])}: {p['reason']} [{p['code']}]" for p in problems)]
+    problems = result["problems"] if len(result["problems"]) > 1 or len(volumes) > 1 else []
+    told = [f"{_short(p['file'], result['path'])}: {p['reason']} [{p['code']}]" for p in problems]
+    more = [f"… and {len(told) - MOST} more: --json lists all"] if len(told) > MOST else []
+    return [*lines, *told[:MOST], *more, *_no_scans(result)]
+
+
+def _no_scans(result: Result) -> list[str]:
+    """How many files of each kind are no scans."""
+    lines = []
+    for what, key in (("beside the images", "objects"), ("no scans", "passed_over")):
+        kinds = Counter(item["kind"] for item in result.get(key, ()))
+        if kinds:
+            lines.append(f"{what}: " + ", ".join(f"{number} × {kind}" for kind, number in kinds.most_common(8)))
+    return lines
 
 
 def _volume(volume: Result) -> list[str]:
     series = f", series {volume['series']} of {count(volume['slices'], 'slice')}" if "series" in volume else ""
     kind = " ".join(word for word in (volume["format"], volume.get("modality", "")) if word)
     marks = ", ".join(f"{float(q):.0%} {value:.4g}" for q, value in volume.get("quantiles", {}).items())
+    several = f", {volume['volumes']} volumes, the first is told here" if "volumes" in volume else ""
     known = {
-        "  voxels": f"{size(volume['shape'])}, {count(volume['channels'], 'channel')}",
+        "  voxels": f"{size(volume['shape'])}, {count(volume['channels'], 'channel')}{several}",
         "  spacing": size(volume["spacing_mm"], "mm"),
         "  axes": f"towards {volume['orientation']}",
-        "  values": f"{volume['dtype']} {_range(volume)}",
+        "  values": f"{volume['dtype']} {_range(volume)}".strip(),
         "  below": marks,
         "  flags": volume["flags"],
     }
@@ -57,8 +72,11 @@ def _volume(volume: Result) -> list[str]:
 
 
 def _name(volume: Result, base: Path) -> str:
-    name = _short(volume["file"], base)
-    return f"{name} #{volume['series']}" if "series" in volume else name
+    if "series" in volume:
+        folder = Path(volume["folder"])
+        inner = f"{folder.relative_to(base)}/" if folder != base and folder.is_relative_to(base) else ""
+        return f"{inner}#{volume['series']}"
+    return _short(volume["file"], base)
 
 
 def _short(file: str, base: str | Path) -> str:
@@ -72,9 +90,9 @@ def _range(volume: Result) -> str:
 
 def _summary(result: Result, good: list[Any]) -> str:
     spacings = {tuple(volume["spacing_mm"]) for volume in good}
-    bad = len(result["volumes"]) - len(good)
+    bad = sum(bool(volume.get("problems")) for volume in result["volumes"])
     one = f", all of {size(next(iter(spacings)), 'mm')}" if len(spacings) == 1 else f", {len(spacings)} voxel sizes"
-    refused = f"; {bad} cannot be read" if bad else ""
+    refused = f"; {bad} cannot be used" if bad else ""
     return f"{count(len(result['volumes']), 'volume')} in {result['path']}{one if spacings else ''}{refused}"
 
 

@@ -18,6 +18,10 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     path: Path = typer.Argument(..., metavar="PATH", help="A file, or a folder with any number of scans."),
+    headers: bool = typer.Option(
+        False, "--headers", help="Geometry from headers alone: quick, and blind to broken voxels."
+    ),
+    workers: int | None = typer.Option(None, "--workers", min=1, metavar="N", help="Threads that read; a few, else."),
     json: bool = JSON,
 ) -> None:
     """Say what is in a file or folder of scans.
@@ -28,16 +32,15 @@ def inspect(
     from medssl.errors import CheckError, InputError
 
     with progressing() as progress:
-        result = run(path, progress=progress)
+        result = run(path, headers=headers, workers=workers, progress=progress)
     problems, volumes = result["problems"], result["volumes"]
     answer(result, json, readable.of_inspection(result))
-    if len(volumes) == 1 and problems:
+    if len(volumes) == 1 and len(problems) == 1:
         (first,) = problems
         raise InputError(first["reason"], path=first["file"], code=first["code"], hint=first["hint"] or None)
     if problems:
-        raise CheckError(
-            f"{len(problems)} of {len(volumes)} volumes cannot be used", path=str(path), code=problems[0]["code"]
-        )
+        bad = sum(bool(volume["problems"]) for volume in volumes)
+        raise CheckError(f"{bad} of {len(volumes)} volumes cannot be used", path=str(path), code=problems[0]["code"])
 
 
 def convert(

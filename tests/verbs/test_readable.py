@@ -47,7 +47,7 @@ def test_many_volumes_as_a_table() -> None:
     assert lines[1].split() == ["a.nii.gz", "6×5×4", "0.7×1.9×3", "RAS", "int16", "0", "…", "119"]
     assert lines[-3:] == [
         "",
-        "5 volumes in scans, all of 0.7×1.9×3 mm; 1 cannot be read",
+        "5 volumes in scans, all of 0.7×1.9×3 mm; 1 cannot be used",
         "e.nii: the file is empty [truncated]",
     ]
 

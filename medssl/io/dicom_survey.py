@@ -1,0 +1,103 @@
+"""Every DICOM volume among many files, with the files that are broken and the objects that are no images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medssl.errors import InputError, MedsslError
+from medssl.io.dicom import Series, choose
+from medssl.io.dicom_files import dicom_files
+from medssl.io.dicom_frames import frames_in
+from medssl.io.dicom_series import split
+from medssl.io.files import open_regular
+from medssl.io.folder import is_dicom
+
+_SERIES_UID = b"\x20\x00\x0e\x00"
+_HEAD = 1 << 16
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What DICOM files hold.
+
+    Args:
+        series: volumes, in the order of their files.
+        broken: for each series its refused files; those that belong to none that is known have the key None.
+        objects: non-image objects, each with what it is.
+    """
+
+    series: tuple[Series, ...]
+    broken: dict[Series | None, tuple[MedsslError, ...]]
+    objects: tuple[tuple[Path, str], ...]
+
+
+def survey(files: Sequence[Path], folder: Path, progress: Callable[[int, int, str], None] | None = None) -> Survey:
+    """Sort DICOM files into volumes; a broken file spoils its own series only.
+
+    Args:
+        files: in a stable order.
+        folder: what the user gave.
+        progress: called with files done, files in all, and what is being done.
+    """
+    errors: list[MedsslError] = []
+    found = frames_in(files, folder, errors, progress)
+    series = tuple(Series(number, tuple(group), folder) for number, group in enumerate(split(found.frames), 1))
+    by_uid: dict[str, list[Series]] = {}
+    for volume in series:
+        by_uid.setdefault(volume.series_uid, []).append(volume)
+    broken: dict[Series | None, tuple[MedsslError, ...]] = {}
+    for error in errors:
+        uid = salvaged_uid(Path(error.path)) if error.path else ""
+        # of several volumes under one UID it cannot be said which one lacks the slice
+        spoiled: Sequence[Series | None] = (by_uid.get(uid) if uid else None) or (None,)
+        for one in spoiled:
+            broken[one] = (*broken.get(one, ()), error)
+    return Survey(series, broken, found.others)
+
+
+def own_files(folder: Path) -> list[Path]:
+    """A folder's own DICOM files, or, where it has none itself, those of the folders below it."""
+    own = list(dicom_files(folder, below=False))
+    return own if any(is_dicom(path) for path in own) else list(dicom_files(folder))
+
+
+def one_series(path: Path, series: str) -> Series:
+    """The volume of a folder or file that a manifest's row names.
+
+    Args:
+        path: a folder, whose own files count where it has any, or one multi-frame file.
+        series: the volume's key, or its SeriesInstanceUID or the keyed hash of that where it holds one volume.
+
+    Raises:
+        InputError: there is no such volume, or a file that is or may be its own is broken.
+    """
+    found = survey(own_files(path) if path.is_dir() else [path], path)
+    # a file of which nobody can say whose it is may be a slice of any volume there
+    unknown = found.broken.get(None, ())
+    if not found.series and not unknown:
+        kind = found.objects[0][1] if found.objects else "no DICOM image"
+        raise InputError(f"this is {kind}, expected a volume", path=path, code="not-a-volume")
+    one = choose(list(found.series), series, path) if len(found.series) > 1 else next(iter(found.series), None)
+    for error in (*found.broken.get(one, ()), *unknown):
+        raise error
+    if one is None:
+        raise InputError("no volume", path=path, code="missing")
+    return one
+
+
+def salvaged_uid(path: Path) -> str:
+    """SeriesInstanceUID out of the first bytes of a file that cannot be parsed; empty where it is not there."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(_HEAD)
+    except (InputError, OSError):
+        return ""
+    at = head.find(_SERIES_UID)
+    if at < 0:
+        return ""
+    explicit = head[at + 4 : at + 6] == b"UI"
+    size = int.from_bytes(head[at + 6 : at + 8] if explicit else head[at + 4 : at + 8], "little")
+    uid = head[at + 8 : at + 8 + size].rstrip(b"\0 ")
+    return uid.decode("ascii") if 0 < size <= 64 and len(uid) + 1 >= size and uid.replace(b".", b"").isdigit() else ""
