@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
+import bz2
+import io
 import os
 import stat
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError, IntegrityError, from_os_error
+from medssl.io.inflate import BrokenStreamError, GzipStream, ZlibStream
 
 MAX_VOXELS = 2**31
 MAX_BYTES = 8 * 2**30
@@ -25,10 +26,16 @@ DEFLATE_LIMIT = 1040
 """Deflate cannot compress further than this, so a header that declares more is lying."""
 
 
+_PIECE = 1 << 18
+"""Unpacked bytes that are copied at a time, few enough to be still in the processor's cache."""
+
+_OPEN = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
 class Readable(Protocol):
     """What is needed of a stream: plain, gzip or an archive's member."""
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int, /) -> bytes:
         """Up to ``size`` bytes."""
         ...
 
@@ -44,7 +51,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         # the kind is looked at before opening (a device may act on open) and again on what was opened
         refuse_irregular(path, os.stat(path).st_mode)
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = os.open(path, _OPEN)
     except OSError as error:
         raise from_os_error(error, path) from error
     try:
@@ -103,42 +110,86 @@ def check_size(shape: Sequence[int], itemsize: int, path: Path, packed: int | No
     return size
 
 
+def unpacked(file: BinaryIO, encoding: str, path: Path) -> Readable:
+    """What a file holds from where it stands.
+
+    Args:
+        file: open where the stream begins.
+        encoding: ``raw``, ``gzip``, ``zlib`` or ``bzip2``.
+        path: the file, for messages.
+
+    Raises:
+        InputError: the gzip header is damaged.
+    """
+    try:
+        if encoding == "gzip":
+            return GzipStream(file)
+    except BrokenStreamError as error:
+        raise _broken(error, path) from error
+    if encoding == "zlib":
+        return ZlibStream(file)
+    return bz2.BZ2File(file) if encoding == "bzip2" else file
+
+
 def read_exactly(stream: Readable, size: int, path: Path) -> NDArray[np.uint8]:
     """Read ``size`` bytes and then the stream's end, which also verifies a gzip stream's checksum and length.
+
+    The bytes go into one array of that size and nowhere else; no more than it are ever unpacked.
 
     Raises:
         InputError: ``truncated`` when bytes are missing or the checksum is wrong, ``corrupt`` when there are more.
     """
     out = np.empty(size, dtype=np.uint8)
-    done = 0
+    view, done = out.data, 0
     while done < size:
-        chunk = read_some(stream, min(size - done, 1 << 24), path)
-        if not chunk:
+        if isinstance(stream, io.BufferedReader):
+            count = _read_into(stream, view[done:], path)
+        else:
+            piece = read_some(stream, min(size - done, _PIECE), path)
+            count = len(piece)
+            view[done : done + count] = piece
+        if not count:
             raise InputError(f"truncated: {done} of {size} declared data bytes are there", path=path, code="truncated")
-        out[done : done + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
-        done += len(chunk)
+        done += count
     if read_some(stream, 1, path):
-        raise InputError(
-            f"corrupt: more data bytes follow than the size of {size} that the header declares, extra bytes at the end",
-            path=path,
-            code="corrupt",
-        )
+        raise InputError(f"more data bytes follow than the {size} that the header declares", path=path, code="corrupt")
     return out
+
+
+def _read_into(stream: io.BufferedReader, view: memoryview, path: Path) -> int:
+    try:
+        return stream.readinto(view)
+    except OSError as error:
+        raise from_os_error(error, path) from error
+
+
+def as_stored(flat: NDArray[np.uint8], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Bytes of a file as numbers in this machine's byte order, without a copy.
+
+    Example:
+        >>> as_stored(np.array([1, 0, 0, 2], dtype=np.uint8), np.dtype(">i2"))
+        array([256,   2], dtype=int16)
+    """
+    values = flat.view(kind)
+    return values if kind.isnative else values.byteswap(inplace=True).view(kind.newbyteorder("="))
 
 
 def read_some(stream: Readable, size: int, path: Path) -> bytes:
     """``stream.read`` with every way in which a compressed stream breaks turned into a refusal."""
     try:
-        return stream.read(size)
+        return stream.read(size) if size else b""
+    except BrokenStreamError as error:
+        raise _broken(error, path) from error
     except EOFError as error:
-        raise InputError("truncated: the gzip stream ends early", path=path, code="truncated") from error
-    except (zlib.error, gzip.BadGzipFile) as error:
-        what = "CRC or length is wrong" if "check" in str(error).lower() else "is corrupt"
-        raise InputError(
-            f"the gzip stream's checksum or content is broken: {what}", path=path, code="truncated"
-        ) from error
+        raise InputError("truncated: the compressed stream ends early", path=path, code="truncated") from error
     except OSError as error:
+        if error.errno is None:
+            raise _broken(BrokenStreamError("the bzip2 stream's checksum or content is wrong"), path) from error
         raise from_os_error(error, path) from error
+
+
+def _broken(error: BrokenStreamError, path: Path) -> InputError:
+    return InputError(str(error), path=path, code="truncated")
 
 
 def beside(header: Path, name: str) -> Path:

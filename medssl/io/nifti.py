@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
 from medssl.io.description import Description
-from medssl.io.files import Readable, check_size, open_regular, read_exactly, read_some, stays_inside
+from medssl.io.files import (
+    Readable,
+    as_stored,
+    check_size,
+    open_regular,
+    read_exactly,
+    read_some,
+    stays_inside,
+    unpacked,
+)
 from medssl.io.nifti_affine import choose_affine
 from medssl.io.values import scaled
 from medssl.volume import Volume
@@ -95,7 +103,7 @@ def _parts(path: Path) -> tuple[Path, Path]:
 def _stream(file: BinaryIO, path: Path) -> Readable:
     start = file.read(2)
     file.seek(0)
-    return cast(Readable, gzip.GzipFile(fileobj=file)) if start == b"\x1f\x8b" else file
+    return unpacked(file, "gzip" if start == b"\x1f\x8b" else "raw", path)
 
 
 def _header(stream: Readable, path: Path) -> tuple[Any, bytes]:
@@ -204,8 +212,7 @@ def _voxels(stream: Readable, file: BinaryIO, shape: tuple[int, ...], kind: np.d
             path=path,
             code=what,
         )
-    flat = read_exactly(stream, declared, path).view(kind)
-    return np.ascontiguousarray(flat.astype(kind.newbyteorder("="), copy=False)).reshape(shape, order="F")
+    return as_stored(read_exactly(stream, declared, path), kind).reshape(shape, order="F")
 
 
 def _to_channels(values: NDArray[Any], header: Any, volume: int | None, path: Path) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
+from medssl.io.extremes import extremes
 from medssl.volume import Volume, reorient
 
 MAX_MAGNITUDE = 1e30
@@ -31,21 +32,21 @@ def checked(volume: Volume, path: Path, nan_fill: float | None = None, constant:
         InputError: ``values``.
     """
     data, flags = volume.data, volume.flags
-    if data.dtype.kind == "f":
+    low, high = extremes(data)
+    if not (np.isfinite(low) and np.isfinite(high)):
         bad = int(data.size - np.isfinite(data).sum())
         if bad == data.size:
             raise InputError("no voxel is finite: all are NaN or Inf", path=path, code="values")
-        if bad and nan_fill is None:
+        if nan_fill is None:
             raise InputError(
                 f"{bad} of {data.size} voxels are not finite (NaN or Inf)",
                 path=path,
                 code="values",
                 hint="--nan fill=V puts a value V in their place",
             )
-        if bad:
-            data = np.where(np.isfinite(data), data, data.dtype.type(nan_fill))
-            flags = (*flags, f"nan_filled:{bad}")
-    low, high = data.min(), data.max()
+        data = np.where(np.isfinite(data), data, data.dtype.type(nan_fill))
+        flags = (*flags, f"nan_filled:{bad}")
+        low, high = extremes(data)
     if max(abs(float(low)), abs(float(high))) > MAX_MAGNITUDE:
         raise InputError(
             f"extreme values: range {float(low):.3g} to {float(high):.3g} overflows, at most ±{MAX_MAGNITUDE:.0e}",
