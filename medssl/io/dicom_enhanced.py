@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from medssl.errors import InputError
-from medssl.io.dicom_frames import HARD, SOFT, Frame, modality_of
+from medssl.io.dicom_frames import HARD, SOFT, Frame
+from medssl.io.dicom_planes import modality_of
 from medssl.io.dicom_tags import numbers, orientation, pixel_spacing, raw, rescale, text, whole
 
 _SEPARATING = {
