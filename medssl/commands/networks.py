@@ -90,8 +90,8 @@ def contract_notes(weights: Weights, store: Store, crop: Crop) -> list[str]:
 
 
 def in_channels_of(store: Store) -> int:
-    """Channels of the first scan."""
-    return store.entry(0).voxels.shape[0]
+    """Channels of a view."""
+    return store.in_channels
 
 
 def export_weights(
@@ -113,6 +113,7 @@ def export_weights(
         **({} if registered else {"encoder_class": choice.name}),
         "in_channels": in_channels_of(store),
         "input": store.settings.contract(),
+        **({"sequences": list(store.sequences)} if store.sequences else {}),
         **facts,
         "trained_on": {
             "manifest": store.manifest_digest,

@@ -16,6 +16,7 @@ from medssl.io.read import read, read_record
 from medssl.io.write import write
 from medssl.manifest import Manifest, Record
 from medssl.store.rows import record_name
+from medssl.store.studies import group_studies
 from medssl.volume import Volume
 from medssl.weights.folder import load_weights
 
@@ -33,11 +34,13 @@ class Case:
         name: unique among the cases; the mask's file name without suffix.
         path: the file or folder.
         record: the manifest's row, or None for a single scan.
+        sequences: for a model of studies, the row of each channel, None where it is missing.
     """
 
     name: str
     path: Path
     record: Record | None = None
+    sequences: tuple[Record | None, ...] = ()
 
 
 def predict(
@@ -84,7 +87,7 @@ def predict(
         raise UsageError("there are predictions already", path=out, code="exists", hint="choose another folder")
     model = load_model(load_weights(weights))
     manifest = Manifest.read(scans, root).select(split) if Path(scans).suffix.lower() == ".csv" else None
-    cases = _cases(manifest, Path(scans))
+    cases = _cases(manifest, Path(scans), model.sequences)
     make_folder(folder)
     found: list[dict[str, Any]] = []
     aside: list[dict[str, Any]] = []
@@ -134,10 +137,12 @@ def _one(
         facts |= {"record": hashed(record_name(case.record)), "patient": hashed(case.record.patient_id)}
     volume = _volume(manifest, case)
     modality = (case.record.modality if case.record is not None else "") or volume.tags.get("modality", "")
+    channels = _channels(manifest, case, volume)
     try:
         if model.task == "classify":
-            return {**facts, **classify_scan(model, volume, modality=modality, overlap=overlap, progress=tell)}
-        mask = segment_scan(model, volume, modality=modality, overlap=overlap, progress=tell)
+            answer = classify_scan(model, volume, modality=modality, overlap=overlap, progress=tell, sequences=channels)
+            return {**facts, **answer}
+        mask = segment_scan(model, volume, modality=modality, overlap=overlap, progress=tell, sequences=channels)
     except MedsslError as error:
         raise type(error)(error.reason, path=error.path or case.path, code=error.code, hint=error.hint) from error
     write(mask, out / f"{case.name}.nii.gz")
@@ -148,13 +153,58 @@ def _volume(manifest: Manifest | None, case: Case) -> Volume:
     return read(case.path) if manifest is None or case.record is None else read_record(manifest, case.record)
 
 
-def _cases(manifest: Manifest | None, path: Path) -> list[Case]:
+def _channels(manifest: Manifest | None, case: Case, volume: Volume) -> list[tuple[Volume, str] | None]:
+    """Every sequence of a study, the case's own scan as it was read."""
+    if manifest is None:
+        return []
+    return [
+        None
+        if record is None
+        else (volume if record is case.record else read_record(manifest, record), record.modality)
+        for record in case.sequences
+    ]
+
+
+def _cases(manifest: Manifest | None, path: Path, sequences: Sequence[str] = ()) -> list[Case]:
     if manifest is None:
         if not path.exists():
             raise InputError("does not exist", path=path, code="missing")
+        if len(sequences) > 1:
+            raise InputError(
+                f"the weights take the sequences {', '.join(sequences)} of a study, got a single scan",
+                path=path,
+                code="not-a-volume",
+                hint="give a manifest (.csv) whose rows share a study_id and name their modality",
+            )
         return [Case(stem(path), path)]
+    if sequences:
+        return _studies(manifest, sequences)
     names = unique([stem(Path(record.image)) for record in manifest.records])
     return [Case(n, manifest.resolve(r), r) for n, r in zip(names, manifest.records, strict=True)]
+
+
+def _studies(manifest: Manifest, sequences: Sequence[str]) -> list[Case]:
+    """A case for each study, on the grid of its first labelled scan, or of its first."""
+    try:
+        found = study_rows(manifest.records, sequences)
+    except InputError as error:
+        raise InputError(error.reason, path=manifest.path, code=error.code, hint=error.hint) from error
+    names = unique([stem(Path(reference.image)) for reference, _ in found])
+    return [Case(n, manifest.resolve(r), r, channels) for n, (r, channels) in zip(names, found, strict=True)]
+
+
+def study_rows(records: Sequence[Record], sequences: Sequence[str]) -> list[tuple[Record, tuple[Record | None, ...]]]:
+    """The studies among a manifest's rows: the row that stands for each, and its rows by sequence.
+
+    Raises:
+        InputError: a study holds a sequence twice, or no row is of any.
+    """
+    studies = group_studies(
+        [(record.patient_id, record.study_id, record.modality) for record in records],
+        sequences,
+        [bool(record.label) for record in records],
+    )
+    return [(records[one.reference], tuple(None if n is None else records[n] for n in one.channels)) for one in studies]
 
 
 def stem(path: Path) -> str:

@@ -31,6 +31,7 @@ class Model:
         store: what is done to a scan before the network sees it.
         crop: voxels of a window.
         device: where it works.
+        sequences: names of the channels where the input is a study, else empty.
     """
 
     method: Method
@@ -40,6 +41,7 @@ class Model:
     store: StoreSettings
     crop: tuple[int, int, int]
     device: torch.device
+    sequences: tuple[str, ...] = ()
 
     def probabilities(self, windows: Tensor) -> Tensor:
         """Class probabilities of windows ``(n, C, i, j, k)``, along the second dimension."""
@@ -75,12 +77,14 @@ def load_model(weights: Weights, encoder: Encoder | None = None) -> Model:
         method: Method = choice.build(network, classes=given)
         i, j, k = (int(n) for n in config["crop"])
         store = StoreSettings.from_contract(config.get("input") or {})
+        sequences = tuple(str(name) for name in config.get("sequences") or ())
     except (RecipeError, KeyError, TypeError, ValueError) as error:
         reason = error.reason if isinstance(error, RecipeError) else f"{CONFIG_PROBLEM}: {error}"
         raise WeightsError(reason, path=where, code="weights-format") from error
     _load(method, weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Model(method.eval().to(device), task["name"], choice.settings, classes, store, (i, j, k), device)
+    method = method.eval().to(device)
+    return Model(method, task["name"], choice.settings, classes, store, (i, j, k), device, sequences)
 
 
 CONFIG_PROBLEM = "config.json lacks or garbles something"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from medssl.errors import InputError
 from medssl.inference.export import to_label_map, with_values
 from medssl.inference.model import Model
+from medssl.inference.on_grid import on_grid
 from medssl.inference.window import Window, corners, sliding_window, windows_at_once
 from medssl.methods.tuning.heights import HEIGHT, body_of, region_of
 from medssl.store.process import Processed, process
@@ -20,10 +21,17 @@ from medssl.views.grid import Box
 from medssl.volume import Volume
 
 Progress = Callable[[int, int], None]
+Sequences = Sequence[tuple[Volume, str] | None]
 
 
 def segment_scan(
-    model: Model, volume: Volume, *, modality: str = "", overlap: float = 0.5, progress: Progress | None = None
+    model: Model,
+    volume: Volume,
+    *,
+    modality: str = "",
+    overlap: float = 0.5,
+    progress: Progress | None = None,
+    sequences: Sequences = (),
 ) -> Volume:
     """The label map of a scan, with the scan's own shape and affine and the data set's own label values.
 
@@ -33,11 +41,13 @@ def segment_scan(
         modality: decides between the HU window and percentiles, as in the store.
         overlap: of the windows.
         progress: told after every window.
+        sequences: for a model of studies, every channel's scan and modality, None where it is missing; ``volume`` is
+            one of them, and its geometry is that of the answer.
 
     Raises:
         InputError: the scan has another number of channels.
     """
-    done, image = _prepared(model, volume, modality)
+    done, image = _prepared(model, volume, modality, sequences)
     found = sliding_window(
         model.probabilities, image, model.crop, overlap=overlap, device=model.device, progress=progress
     )
@@ -47,7 +57,13 @@ def segment_scan(
 
 
 def classify_scan(
-    model: Model, volume: Volume, *, modality: str = "", overlap: float = 0.5, progress: Progress | None = None
+    model: Model,
+    volume: Volume,
+    *,
+    modality: str = "",
+    overlap: float = 0.5,
+    progress: Progress | None = None,
+    sequences: Sequences = (),
 ) -> dict[str, Any]:
     """Class probabilities of a scan, the mean over the windows centred in its body's box, and of each by itself.
 
@@ -57,13 +73,14 @@ def classify_scan(
         modality: as in ``segment_scan``.
         overlap: of the windows.
         progress: told after every window.
+        sequences: as in ``segment_scan``.
 
     Returns:
         ``probabilities`` by class name (not for the target ``height``, which a scan as a whole has none of), and
         ``crops``: a list of ``probabilities`` in the order of the classes, for ``height`` with ``truth``, the part
         of the body by the window's place (a class number).
     """
-    done, image = _prepared(model, volume, modality)
+    done, image = _prepared(model, volume, modality, sequences)
     padded, everywhere = _windows(model, image, overlap)
     # a window of the air around the body tells nothing of it
     places = [place for place in everywhere if _centred_in(done.body, place, model.crop)] or everywhere
@@ -93,15 +110,29 @@ def classify_scan(
     return {"crops": found}
 
 
-def _prepared(model: Model, volume: Volume, modality: str) -> tuple[Processed, Tensor]:
+def _prepared(model: Model, volume: Volume, modality: str, sequences: Sequences) -> tuple[Processed, Tensor]:
     done = process(volume, model.store, modality=modality)
     image = torch.from_numpy(done.normalized())
+    if sequences:
+        image = torch.cat([_channel(model, done, image, volume, one) for one in sequences])
     expected = getattr(model.method.encoder, "in_channels", image.shape[0])
     if image.shape[0] != expected:
         raise InputError(
             f"expected {expected} channel{'s' * (expected > 1)}, got {image.shape[0]}", code="not-a-volume"
         )
     return done, image
+
+
+def _channel(model: Model, done: Processed, image: Tensor, volume: Volume, one: tuple[Volume, str] | None) -> Tensor:
+    """One sequence of a study on the grid of the scan that the answer is for; zeros where it is missing."""
+    if one is None:
+        return torch.zeros_like(image)
+    if one[0] is volume:
+        return image
+    other = process(one[0], model.store, modality=one[1])
+    into = np.linalg.inv(other.image.affine) @ done.image.affine
+    values, inside = on_grid(other.normalized(), into, done.image.shape)
+    return torch.from_numpy(np.where(inside, values, 0.0).astype(np.float32))
 
 
 def _centred_in(body: NDArray[np.int64], place: Window, window: Window) -> bool:

@@ -27,6 +27,8 @@ class Data:
         percentiles: percentiles that become 0 and 1 for all other rows.
         split: which rows are used; null for all.
         workers: processes that load.
+        sequences: names of the manifest's ``modality`` column that become the channels of one image a study, missing
+            ones masked; none of them where every row is an image of its own.
     """
 
     manifest: str
@@ -37,10 +39,13 @@ class Data:
     percentiles: tuple[float, float] = (0.5, 99.5)
     split: str | None = None
     workers: int = 0
+    sequences: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise RecipeError(f"workers must be 0 or more, got {self.workers}")
+        if len({name.strip().casefold() for name in self.sequences}) != len(self.sequences):
+            raise RecipeError(f"sequences must differ from each other, got {list(self.sequences)}")
         self.settings()
 
     def settings(self) -> StoreSettings:
@@ -64,8 +69,12 @@ def open_store(data: Data, out: str | Path, progress: Progress | None = None) ->
     settings = data.settings()
     current = is_current(path, manifest, settings)
     store = Store.open(path) if current else prepare(manifest, path, settings, progress=progress)
-    if data.split is None:
-        return store
+    if data.split is not None:
+        store = _of_split(store, data)
+    return store.studies(data.sequences) if data.sequences else store
+
+
+def _of_split(store: Store, data: Data) -> Store:
     positions = store.positions(data.split)
     if not positions:
         have = ", ".join(sorted({store.row(position).split or "(none)" for position in range(len(store))}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,27 @@ from medssl.errors import InputError, from_os_error
 from medssl.store.entry import FORMAT, Entry, Row, Voxels, file_is_sound, kept_in, read_voxels
 from medssl.store.files import unseal
 from medssl.store.settings import StoreSettings
+from medssl.store.studies import group_studies
 
 STORE_FILE = "store.json"
 ENTRIES = "entries"
 _KEY = re.compile(r"[0-9a-f]{32}")
 _AGAIN = "run medssl prepare again: it rebuilds what is damaged"
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """The studies that a store's places stand for.
+
+    Args:
+        source: the store of single scans.
+        sequences: the channels' names.
+        members: for each place and channel the scan's position in ``source``, None where it is missing.
+    """
+
+    source: Store
+    sequences: tuple[str, ...]
+    members: tuple[tuple[int | None, ...], ...]
 
 
 class Store:
@@ -32,13 +49,22 @@ class Store:
         settings: what was done to the scans.
         rows: one for each scan, in the manifest's order.
         facts: the rest of ``store.json``.
+        grouped: where a place stands for a study with several sequences, see ``studies``.
     """
 
-    def __init__(self, path: Path, settings: StoreSettings, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: StoreSettings,
+        rows: Sequence[Row],
+        facts: Mapping[str, Any],
+        grouped: Grouped | None = None,
+    ) -> None:
         self.path = path
         self.settings = settings
         self._rows = list(rows)
         self._facts = dict(facts)
+        self._grouped = grouped
         self._entries: dict[int, Entry] = {}
         self._maps: dict[tuple[str, str], NDArray[Any]] = {}
 
@@ -176,7 +202,53 @@ class Store:
 
     def subset(self, positions: Sequence[int]) -> Store:
         """The same store with these scans alone, numbered anew from 0."""
-        return Store(self.path, self.settings, [self._rows[position] for position in positions], self._facts)
+        rows = [self._rows[position] for position in positions]
+        if self._grouped is None:
+            return Store(self.path, self.settings, rows, self._facts)
+        members = tuple(self._grouped.members[position] for position in positions)
+        grouped = Grouped(self._grouped.source, self._grouped.sequences, members)
+        return Store(self.path, self.settings, rows, self._facts, grouped)
+
+    def studies(self, sequences: Sequence[str]) -> Store:
+        """The same scans with one place for each study: its sequences are the channels of one image.
+
+        What is said of a place (geometry, label, ids, targets) is that of the study's first labelled scan, or of its
+        first. The scans of a study must lie in one frame of reference; they may have grids of their own.
+
+        Args:
+            sequences: names as in the manifest's ``modality``, in the order of the channels.
+
+        Raises:
+            InputError: a study has a sequence twice, no row is of any, or a scan has several channels itself.
+        """
+        labelled = [self.entry(position).voxels.labelled for position in range(len(self))]
+        rows = [(row.ids["patient"], row.ids["study"], row.modality) for row in self._rows]
+        found = group_studies(rows, sequences, labelled)
+        for position in (number for study in found for number in study.channels if number is not None):
+            if self.entry(position).voxels.shape[0] != 1:
+                raise InputError(
+                    "a sequence of a study must have one channel", path=self.name(position), code="not-a-volume"
+                )
+        chosen = [self._rows[study.reference] for study in found]
+        grouped = Grouped(self, tuple(sequences), tuple(study.channels for study in found))
+        return Store(self.path, self.settings, chosen, self._facts, grouped)
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Names of the channels where places are studies, else empty."""
+        return () if self._grouped is None else self._grouped.sequences
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of a view: those of the first scan, or the sequences of a study."""
+        return len(self.sequences) or self.entry(0).voxels.shape[0]
+
+    def channels(self, position: int) -> tuple[tuple[Store, int] | None, ...]:
+        """The scans that a place's channels come from: store and position, None where a sequence is missing."""
+        if self._grouped is None:
+            return ((self, position),)
+        source = self._grouped.source
+        return tuple(None if number is None else (source, number) for number in self._grouped.members[position])
 
     def _box(self, position: int, name: str, low: Sequence[int], high: Sequence[int]) -> NDArray[Any]:
         array = self._map(position, name)

@@ -99,7 +99,7 @@ def _draw(store: Store, position: int, name: str, role: Role, grid: Grid, rng: n
 def _make(store: Store, params: Params, augment: Sequence[Augmentation]) -> View:
     position = params["position"]
     grid = apply_spatial(_grid(params["grid"]), params["spatial"])
-    image, valid, label = sample(store, position, grid, params["label"])
+    image, valid, label = _sampled(store, position, grid, params["label"])
     for part, (_, numbers) in zip(augment, params["augment"], strict=True):
         if numbers:
             image = part.apply(image, numbers)
@@ -117,6 +117,24 @@ def _make(store: Store, params: Params, augment: Sequence[Augmentation]) -> View
         hidden=_hidden(params["hidden"]) if "hidden" in params else None,
         params=params,
     )
+
+
+def _sampled(store: Store, position: int, grid: Grid, label: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The voxels of a grid; of a study one channel a sequence, each valid where its scan is."""
+    scans = store.channels(position)
+    if len(scans) == 1 and not store.sequences:
+        return sample(store, position, grid, label)
+    images, insides = [], []
+    for one in scans:
+        if one is None:
+            images.append(torch.zeros(1, *grid.shape))
+            insides.append(torch.zeros(1, *grid.shape, dtype=torch.bool))
+            continue
+        image, valid, _ = sample(one[0], one[1], grid)
+        images.append(image)
+        insides.append(valid)
+    found = sample(store, position, grid, label)[2] if label else None
+    return torch.cat(images), torch.cat(insides), found
 
 
 def _cells(name: str, shape: tuple[int, int, int], masks: MaskPolicy) -> tuple[int, int, int]:

@@ -126,7 +126,8 @@ class View:
     Args:
         image: ``(C, i, j, k)`` float32, in the store's normalized range.
         grid: where its voxels lie.
-        valid: ``(1, i, j, k)`` bool: inside the scan, not padding.
+        valid: ``(1, i, j, k)`` bool: inside the scan, not padding. Of a study with several sequences
+            ``(C, i, j, k)``: nowhere in a missing one.
         ids: names of ``IDS`` to integers.
         role: the name of the role it was drawn for.
         label: ``(1, i, j, k)`` int64, or None; -1 where not ``valid``.
@@ -152,7 +153,7 @@ class Views:
 
     Args:
         image: ``(N, C, i, j, k)`` float32.
-        valid: ``(N, 1, i, j, k)`` bool.
+        valid: ``(N, 1, i, j, k)`` bool, or ``(N, C, i, j, k)`` where views are of studies.
         affine: ``(N, 4, 4)`` float64, view voxel to millimetres.
         box: ``(N, 15)`` float64, ``Box.to_numbers`` of each.
         owner: ``(N,)`` int64, the sample of the batch that each belongs to. Views stand sample by sample, and

@@ -81,7 +81,7 @@ class Segment(Method):
         if views.label is None:
             raise InputError("segmentation needs label maps, this batch has none", code="label")
         target = self.classes_of(views.label)
-        loss = self.head.loss(vectors["patch"], target, views.valid)
+        loss = self.head.loss(vectors["patch"], target, views.valid.any(dim=1, keepdim=True))
         with torch.no_grad():
             counts = target >= 0
             right = (vectors["patch"].argmax(1, keepdim=True) == target) & counts
