@@ -33,6 +33,7 @@ _TWINS: dict[str, str] = {
     "reduce": "medssl.commands.reduce",
     "report": "medssl.commands.report",
     "split_manifest": "medssl.commands.manifest",
+    "unpack": "medssl.commands.data",
     "write": "medssl.io.write",
 }
 """Public name → the module that holds it."""

@@ -1,4 +1,4 @@
-"""Verbs on data sets: list the cards, fetch what can be had freely."""
+"""Verbs on data sets: list the cards, fetch what can be had freely, unpack archives that are not trusted."""
 
 from __future__ import annotations
 
@@ -43,4 +43,45 @@ def fetch_data(name: str, *, cache: str | Path | None = None, progress: Progress
         "scans": len(Manifest.read(path).records),
         "licence": card.licence,
         "traps": list(card.traps),
+    }
+
+
+def unpack(
+    archive: str | Path,
+    folder: str | Path,
+    *,
+    max_gb: float = 100.0,
+    max_members: int = 1_000_000,
+    max_ratio: float = 200.0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Unpack an archive of scans that is not trusted; see ``medssl.io.archive.extract``.
+
+    Args:
+        archive: ``.zip``, ``.tar``, ``.tar.gz``, ``.tar.bz2`` or ``.tar.xz``, told apart by content.
+        folder: does not exist yet.
+        max_gb: unpacked size at most, in 10⁹ bytes.
+        max_members: members at most.
+        max_ratio: unpacked over packed size at most.
+        progress: told at every member.
+
+    Returns:
+        ``archive``, ``folder``, ``files``, ``bytes`` and ``nested`` (archives inside, which are left packed).
+
+    Raises:
+        IntegrityError: ``archive``: unsafe, damaged, or over a limit; nothing is left behind.
+        UsageError: ``folder`` exists.
+    """
+    from medssl.io.archive import extract
+    from medssl.io.archive_members import ARCHIVE_SUFFIXES, Limits
+
+    limits = Limits(max_members, int(max_gb * 1e9), max_ratio)
+    files = extract(Path(archive), Path(folder), None, limits, progress)
+    nested = [file.relative_to(folder).as_posix() for file in files if file.name.lower().endswith(ARCHIVE_SUFFIXES)]
+    return {
+        "archive": str(archive),
+        "folder": str(folder),
+        "files": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "nested": nested,
     }

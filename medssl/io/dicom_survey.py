@@ -24,12 +24,16 @@ class Survey:
 
     Args:
         series: volumes, in the order of their files.
-        broken: for each series its refused files; those that belong to none that is known have the key None.
+        broken: for each series its refused files.
+        lost: refused files of series without any good file, together by SeriesInstanceUID.
+        strays: refused files that do not say whose they are.
         objects: non-image objects, each with what it is.
     """
 
     series: tuple[Series, ...]
-    broken: dict[Series | None, tuple[MedsslError, ...]]
+    broken: dict[Series, tuple[MedsslError, ...]]
+    lost: tuple[tuple[MedsslError, ...], ...]
+    strays: tuple[MedsslError, ...]
     objects: tuple[tuple[Path, str], ...]
 
 
@@ -47,14 +51,17 @@ def survey(files: Sequence[Path], folder: Path, progress: Callable[[int, int, st
     by_uid: dict[str, list[Series]] = {}
     for volume in series:
         by_uid.setdefault(volume.series_uid, []).append(volume)
-    broken: dict[Series | None, tuple[MedsslError, ...]] = {}
+    broken: dict[Series, tuple[MedsslError, ...]] = {}
+    lost: dict[str, tuple[MedsslError, ...]] = {}
     for error in errors:
         uid = salvaged_uid(Path(error.path)) if error.path else ""
         # of several volumes under one UID it cannot be said which one lacks the slice
-        spoiled: Sequence[Series | None] = (by_uid.get(uid) if uid else None) or (None,)
-        for one in spoiled:
+        for one in by_uid.get(uid, []) if uid else []:
             broken[one] = (*broken.get(one, ()), error)
-    return Survey(series, broken, found.others)
+        if not uid or uid not in by_uid:
+            lost[uid] = (*lost.get(uid, ()), error)
+    strays = lost.pop("", ())
+    return Survey(series, broken, tuple(lost.values()), strays, found.others)
 
 
 def own_files(folder: Path) -> list[Path]:
@@ -75,15 +82,14 @@ def one_series(path: Path, series: str) -> Series:
     """
     found = survey(own_files(path) if path.is_dir() else [path], path)
     # a file of which nobody can say whose it is may be a slice of any volume there
-    unknown = found.broken.get(None, ())
-    if not found.series and not unknown:
+    if not found.series and not found.lost and not found.strays:
         kind = found.objects[0][1] if found.objects else "no DICOM image"
         raise InputError(f"this is {kind}, expected a volume", path=path, code="not-a-volume")
-    one = choose(list(found.series), series, path) if len(found.series) > 1 else next(iter(found.series), None)
-    for error in (*found.broken.get(one, ()), *unknown):
+    if not found.series:
+        raise next(error for errors in (*found.lost, found.strays) for error in errors)
+    one = choose(list(found.series), series, path) if len(found.series) > 1 else found.series[0]
+    for error in (*found.broken.get(one, ()), *found.strays):
         raise error
-    if one is None:
-        raise InputError("no volume", path=path, code="missing")
     return one
 
 

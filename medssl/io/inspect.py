@@ -71,13 +71,14 @@ def inspect(
     """
     where = Path(path)
     census = take_census(where) if where.is_dir() else _of_file(where)
-    surveyed = survey(census.dicom, where, progress) if census.dicom else Survey((), {}, ())
+    surveyed = survey(census.dicom, where, progress) if census.dicom else Survey((), {}, (), (), ())
     tasks: list[Path | Series] = [*census.scans, *surveyed.series]
     read = partial(_entry, where, headers, surveyed)
     text = "reading headers" if headers else "reading volumes"
     volumes = list(in_order(read, tasks, text, workers=workers, progress=progress, cost=_cost))
-    volumes += [_refused(Path(error.path or where), "dicom", error) for error in surveyed.broken.get(None, ())]
-    volumes += [_refused(Path(error.path or where), "", error) for error in census.broken]
+    volumes += [_refused(where, "dicom", *errors) for errors in surveyed.lost]
+    volumes += [_refused(where, "dicom", error) for error in surveyed.strays]
+    volumes += [_refused(where, "", error) for error in census.broken]
     if not volumes and not surveyed.objects:
         raise InputError("no scans in the folder", path=where, code="missing")
     return Found(volumes, _kinds(surveyed.objects), _kinds(census.others))
@@ -144,12 +145,11 @@ def _series(where: Path, headers: bool, one: Series, broken: Sequence[MedsslErro
     try:
         planes = guarded(lambda: stack(list(one.frames), one.folder), where)
     except MedsslError as error:
-        problems = [_problem(where, problem) for problem in (*broken, error)]
-        return {**entry, **known, "flags": [], "problems": problems}
+        return {**entry, **known, "flags": [], "problems": _problems(where, (*broken, error))}
     rows, columns = first.shape
     entry |= _geometry((columns, rows, len(one.frames)), 1, "", planes.affine, planes.flags) | known
     if broken:
-        return {**entry, "problems": [_problem(where, error) for error in broken]}
+        return {**entry, "problems": _problems(where, broken)}
     return _with_values(entry, where, None if headers else one.read)
 
 
@@ -174,24 +174,34 @@ def _with_values(entry: Entry, path: Path, read: Callable[[], Volume] | None) ->
     try:
         scan = guarded(read, path)
     except MedsslError as error:
-        return {**entry, "problems": [_problem(path, error)]}
-    problems = []
+        return {**entry, "problems": _problems(path, [error])}
+    problems: list[Entry] = []
     try:
         # a constant or non-finite volume still has a geometry to show
         checked(scan, path)
     except MedsslError as error:
-        problems.append(_problem(path, error))
+        problems = _problems(path, [error])
     geometry = _geometry(scan.shape, len(scan.data), str(scan.data.dtype), scan.affine, scan.flags)
     modality = scan.tags.get("modality", entry["modality"])
     return {**entry, **geometry, "modality": modality, **_intensities(scan), "problems": problems}
 
 
-def _refused(path: Path, kind: str, error: MedsslError) -> Entry:
-    return {"file": str(path), "format": kind, "flags": [], "problems": [_problem(path, error)]}
+def _refused(path: Path, kind: str, *errors: MedsslError) -> Entry:
+    where = errors[0].path or str(path)
+    return {"file": where, "format": kind, "flags": [], "problems": _problems(path, errors)}
 
 
-def _problem(path: Path, error: MedsslError) -> Entry:
-    return {"file": error.path or str(path), "reason": error.reason, "code": error.code, "hint": error.hint or ""}
+def _problems(path: Path, errors: Sequence[MedsslError]) -> list[Entry]:
+    """Each problem once, at its first file, with how many other files have it too."""
+    alike: dict[tuple[str, str], list[MedsslError]] = {}
+    for error in errors:
+        alike.setdefault((error.code, error.reason), []).append(error)
+    out = []
+    for (code, reason), same in alike.items():
+        more = f" (and so are {len(same) - 1} more files)" if len(same) > 1 else ""
+        where, hint = same[0].path or str(path), same[0].hint or ""
+        out.append({"file": where, "reason": reason + more, "code": code, "hint": hint})
+    return out
 
 
 def _intensities(scan: Volume) -> Entry:

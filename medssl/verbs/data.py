@@ -1,4 +1,4 @@
-"""Verbs on dataset cards: data list, data fetch."""
+"""Verbs on data sets: data list, data fetch, data unpack."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Dataset cards, and data that can be had freely.", no_args_is_help=True)
     group.command("list")(list_cards)
     group.command("fetch")(fetch)
+    group.command("unpack")(unpack)
     app.add_typer(group, name="data")
 
 
@@ -44,3 +45,24 @@ def fetch(
     with progressing() as progress:
         result = fetch_data(name, cache=cache, progress=progress)
     answer(result, json, readable.of_fetched(result))
+
+
+def unpack(
+    archive: Path = typer.Argument(..., metavar="ARCHIVE", help="A .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz."),
+    folder: Path = typer.Argument(..., metavar="FOLDER", help="The folder to make; it must not exist yet."),
+    max_gb: float = typer.Option(100.0, "--max-gb", min=0, metavar="GB", help="Unpacked size at most."),
+    max_members: int = typer.Option(1_000_000, "--max-members", min=1, metavar="N", help="Members at most."),
+    max_ratio: float = typer.Option(
+        200.0, "--max-ratio", min=1, metavar="X", help="Unpacked over packed size at most."
+    ),
+    json: bool = JSON,
+) -> None:
+    """Unpack an archive of scans without trusting it.
+
+    Names that leave the folder, links, devices, doubles and bombs are refused (exit code 4), and nothing is left.
+    """
+    from medssl.commands.data import unpack as run
+
+    with progressing() as progress:
+        result = run(archive, folder, max_gb=max_gb, max_members=max_members, max_ratio=max_ratio, progress=progress)
+    answer(result, json, readable.of_unpacking(result))

@@ -261,3 +261,10 @@ def of_fetched(result: Result) -> list[str]:
     """Where a dataset lies, under which licence, and what to mind."""
     known = {"manifest": result["manifest"], "scans": result["scans"], "licence": result["licence"]}
     return [*facts(known), *(f"mind: {trap}" for trap in result["traps"][:MOST])]
+
+
+def of_unpacking(result: Result) -> list[str]:
+    """What came out of an archive, and what comes next."""
+    known = {"unpacked": f"{count(result['files'], 'file')}, {result['bytes']} bytes, in {result['folder']}"}
+    nested = [f"left packed: {name}" for name in result["nested"][:MOST]]
+    return [*facts(known), *nested, f"Next: medssl manifest build {result['folder']} {result['folder']}.csv"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from medssl.datasets.unpack import Limits, unpack
-from medssl.errors import InputError, IntegrityError
+from medssl.errors import InputError, IntegrityError, UsageError
 
 
 def make_tar(path: Path, members: list[tuple[str, bytes | tarfile.TarInfo]]) -> Path:
@@ -125,5 +125,5 @@ def test_no_archive_and_a_folder_in_the_way(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         unpack(tmp_path / "none.tar.gz", {"a": "a"}, tmp_path / "out")
     (tmp_path / "out").mkdir()
-    with pytest.raises(IntegrityError, match="exists already"):
+    with pytest.raises(UsageError, match="exists already"):
         unpack(tmp_path / "none.tar.gz", {"a": "a"}, tmp_path / "out")
