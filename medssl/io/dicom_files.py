@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from medssl.errors import InputError, from_os_error
-from medssl.io.dicom_needed import HEADER_TAGS, PRIVATE_TAGS
 from medssl.io.files import MAX_BYTES, MAX_RATIO, open_regular
 
 _JUNK = ("thumbs.db", "desktop.ini", "dicomdir", "lockfile", "version")
@@ -62,7 +63,8 @@ _OTHER_SUFFIXES = frozenset(
 def dicom_files(folder: Path, below: bool = True) -> Iterator[Path]:
     """Files that could be slices, in a stable order; what systems and people leave about is passed over."""
     try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise from_os_error(error, folder) from error
     for entry in entries:
@@ -70,9 +72,9 @@ def dicom_files(folder: Path, below: bool = True) -> Iterator[Path]:
         if entry.is_dir():
             name = entry.name.lower()
             if below and not entry.is_symlink() and not name.startswith(".") and name != "__macosx":
-                yield from dicom_files(entry)
-        elif looks_like_a_slice(entry):
-            yield entry
+                yield from dicom_files(folder / entry.name)
+        elif _is_slice_name(entry.name):
+            yield folder / entry.name
 
 
 def looks_like_a_slice(path: Path) -> bool:
@@ -82,20 +84,24 @@ def looks_like_a_slice(path: Path) -> bool:
         >>> [looks_like_a_slice(Path(name)) for name in ("IM0001", "a.dcm", "._a.dcm", "Thumbs.db", "notes.txt")]
         [True, True, False, False, False]
     """
-    name = path.name.lower()
-    if path.is_dir() or name.startswith(".") or name.endswith("~"):
+    return _is_slice_name(path.name) and not path.is_dir()
+
+
+def _is_slice_name(name: str) -> bool:
+    name = name.lower()
+    if name.startswith(".") or name.endswith("~") or name in _JUNK:
         return False
-    return name not in _JUNK and path.suffix.lower() not in _OTHER_SUFFIXES
-
-
-def read_header(path: Path) -> Any:
-    """The tags that order and place a file's image planes."""
-    _refuse_bomb(path)
-    return read_dataset(path, [*HEADER_TAGS, *PRIVATE_TAGS], stop_before_pixels=True)
+    return os.path.splitext(name)[1] not in _OTHER_SUFFIXES
 
 
 def read_dataset(path: Path, tags: Sequence[str | int], *, stop_before_pixels: bool) -> Any:
-    """Some tags of a DICOM file, every failure named.
+    """Some tags of a DICOM file; raises what ``parse`` does."""
+    with open_regular(path) as file:
+        return parse(file, path, tags, stop_before_pixels=stop_before_pixels)
+
+
+def parse(file: BinaryIO, path: Path, tags: Sequence[str | int], *, stop_before_pixels: bool) -> Any:
+    """Some tags of an open DICOM file by the full parser, every failure named.
 
     Raises:
         InputError: ``truncated``, ``corrupt`` or ``format``.
@@ -103,7 +109,7 @@ def read_dataset(path: Path, tags: Sequence[str | int], *, stop_before_pixels: b
     import pydicom
     from pydicom.errors import InvalidDicomError
 
-    with open_regular(path) as file, quiet():
+    with quiet():
         if not file.read(1):
             raise InputError("truncated: the file is empty", path=path, code="truncated")
         file.seek(0)
@@ -121,39 +127,63 @@ def read_dataset(path: Path, tags: Sequence[str | int], *, stop_before_pixels: b
             raise InputError("corrupt: sequences are nested too deep", path=path, code="corrupt") from error
         except OSError as error:
             raise InputError("truncated or unreadable DICOM file", path=path, code="truncated") from error
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            NotImplementedError,
-            IndexError,
-            OverflowError,
-        ) as error:
-            raise InputError("corrupt: the DICOM elements cannot be parsed", path=path, code="corrupt") from error
+        except MemoryError:
+            raise
         except Exception as error:
-            # struct.error, zlib.error and whatever else a hostile file provokes in the parser
+            # ValueError, struct.error, zlib.error and whatever else a hostile file provokes in the parser
             raise InputError("corrupt: the DICOM elements cannot be parsed", path=path, code="corrupt") from error
+
+
+class _Silence:
+    """Warnings switched off while anybody asks for it: the filters belong to the process, not to a thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._askers = 0
+        self._kept: warnings.catch_warnings[None] | None = None
+
+    def begin(self) -> None:
+        with self._lock:
+            self._askers += 1
+            if self._kept is None:
+                self._kept = warnings.catch_warnings()
+                self._kept.__enter__()
+                warnings.simplefilter("ignore")
+
+    def end(self) -> None:
+        with self._lock:
+            self._askers -= 1
+            if self._askers == 0 and self._kept is not None:
+                self._kept.__exit__(None, None, None)
+                self._kept = None
+
+
+_SILENCE = _Silence()
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the libraries' warnings: they repeat the values of tags, which may be private."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    _SILENCE.begin()
+    try:
         yield
+    finally:
+        _SILENCE.end()
 
 
-def _refuse_bomb(path: Path) -> None:
-    """A deflated file is counted out before the parser unpacks it whole."""
-    with open_regular(path) as file:
-        head = file.read(2048)
-        if b"1.2.840.10008.1.2.1.99" not in head:
-            return
-        at = head.find(b"\x02\0\0\0UL")
-        start = 132 + 12 + int.from_bytes(head[at + 8 : at + 12], "little") if at == 132 else 0
-        file.seek(start)
-        packed = file.read()
+def refuse_bomb(file: BinaryIO, path: Path) -> None:
+    """Count a deflated file out before the parser unpacks it whole.
+
+    Raises:
+        InputError: ``too-large`` or ``truncated``.
+    """
+    head = file.read(1 << 18)
+    if b"1.2.840.10008.1.2.1.99" not in head:
+        return
+    at = head.find(b"\x02\0\0\0UL")
+    start = 132 + 12 + int.from_bytes(head[at + 8 : at + 12], "little") if at == 132 else 0
+    file.seek(start)
+    packed = file.read()
     limit = min(MAX_BYTES, MAX_RATIO * max(len(packed), 1 << 16))
     unpacker, total = zlib.decompressobj(-15), 0
     try:

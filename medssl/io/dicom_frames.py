@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError, MedsslError
-from medssl.io.dicom_files import dicom_files, quiet, read_header
+from medssl.io.dicom_files import dicom_files, quiet
+from medssl.io.dicom_headers import Source, read_headers
 from medssl.io.dicom_kinds import other_object, unfit_image
-from medssl.io.dicom_lut import Table, modality_table
-from medssl.io.dicom_tags import numbers, orientation, pixel_spacing, raw, rescale, text, whole
+from medssl.io.dicom_lut import Table
+from medssl.io.dicom_tags import text
 
 HARD = ("PatientID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType", "EchoTime", "DiffusionBValue")
 SOFT = (
@@ -22,6 +23,9 @@ SOFT = (
     "AcquisitionNumber",
     "EchoNumbers",
     "DiffusionGradientOrientation",
+    "InversionTime",
+    "FlipAngle",
+    "RepetitionTime",
     "TriggerTime",
     "FrameReferenceTime",
     "AcquisitionTime",
@@ -35,11 +39,13 @@ class Tile:
     """Where an image plane lies in a picture that holds several side by side.
 
     Args:
+        number: of the plane in the picture, from 1.
         top: its first row.
         left: its first column.
         picture: rows, columns of the whole picture.
     """
 
+    number: int
     top: int
     left: int
     picture: tuple[int, int]
@@ -69,6 +75,8 @@ class Frame:
         table: a modality lookup table, in the place of ``rescale``.
         tile: the plane's place in a mosaic; the file's picture has then another shape than the plane.
         instance: SOPInstanceUID as it stands, never to be output.
+        unit: of the real values, where a tag says it: HU, GY, BQML, …
+        source: the file as its header was read, and where its plain pixels lie.
     """
 
     path: Path
@@ -86,6 +94,8 @@ class Frame:
     table: Table | None = None
     tile: Tile | None = None
     instance: str = ""
+    unit: str = ""
+    source: Source | None = None
 
     @property
     def stored_shape(self) -> tuple[int, int]:
@@ -95,6 +105,8 @@ class Frame:
     @property
     def name(self) -> str:
         """File name, with the frame's number from 1 where there are several."""
+        if self.tile is not None:
+            return f"{self.path.name} tile {self.tile.number}"
         return self.path.name if self.index is None else f"{self.path.name} frame {self.index + 1}"
 
 
@@ -130,12 +142,17 @@ def frames_in(
             one is raised, as is a folder without images.
         progress: called with files done, files in all, and what is being done.
     """
+    # the readers of planes make the records that this file declares
+    from medssl.io.dicom_planes import frames_of
+
     frames: list[Frame] = []
     others: list[tuple[Path, str]] = []
     unfit: list[tuple[Path, str, str]] = []
-    for done, file in enumerate(files, 1):
+    for file, header in zip(files, read_headers(files, progress), strict=True):
         try:
-            dataset = read_header(file)
+            if isinstance(header, MedsslError):
+                raise header
+            dataset = header.dataset
             with quiet():
                 kind = other_object(dataset)
                 bad = None if kind else unfit_image(dataset)
@@ -144,13 +161,11 @@ def frames_in(
                 elif bad:
                     unfit.append((file, bad, text(dataset, "SeriesInstanceUID")))
                 else:
-                    frames += frames_of(dataset, file)
+                    frames += [replace(frame, source=header.source) for frame in frames_of(dataset, file)]
         except MedsslError as error:
             if errors is None:
                 raise
             errors.append(error)
-        if progress is not None:
-            progress(done, len(files), "reading DICOM headers")
     series = {frame.hard[HARD.index("SeriesInstanceUID")] for frame in frames}
     for file, bad, uid in unfit:
         # a scanner's colour dose sheet is a series of its own and no part of the scan
@@ -166,43 +181,3 @@ def frames_in(
     if errors is None and not frames:
         raise InputError("no DICOM images in the folder", path=path, code="missing")
     return Found(tuple(frames), tuple(others))
-
-
-def frames_of(dataset: Any, path: Path) -> list[Frame]:
-    """The image planes of one file."""
-    count = whole(dataset, "NumberOfFrames", path) if raw(dataset, "NumberOfFrames") else 1
-    if "PerFrameFunctionalGroupsSequence" in dataset:
-        from medssl.io.dicom_enhanced import enhanced_frames
-
-        return enhanced_frames(dataset, path)
-    if count > 1:
-        raise InputError(
-            "a multi-frame object without functional groups: where its frames lie is not said",
-            path=path,
-            code="not-a-volume",
-        )
-    shape = (whole(dataset, "Rows", path), whole(dataset, "Columns", path))
-    return [
-        Frame(
-            path,
-            None,
-            shape,
-            numbers(dataset, "ImagePositionPatient", 3, path),
-            orientation(dataset, path),
-            pixel_spacing(dataset, path),
-            rescale(dataset, path),
-            tuple(text(dataset, keyword) for keyword in HARD),
-            tuple(text(dataset, keyword) for keyword in SOFT),
-            modality_of(dataset),
-            text(dataset, "PhotometricInterpretation") == "MONOCHROME1",
-            text(dataset, "StudyInstanceUID"),
-            modality_table(dataset, path),
-            instance=text(dataset, "SOPInstanceUID"),
-        )
-    ]
-
-
-def modality_of(dataset: Any) -> str:
-    """The modality, if it looks like one: never free text."""
-    value = text(dataset, "Modality").upper()
-    return value if value.isalnum() and len(value) <= 8 else ""

@@ -1,155 +1,174 @@
-"""Pixels of image planes: decoded, unused bits cleared, rescaled slice by slice."""
+"""Pixels of image planes: read or decoded, unused bits cleared, real values put slice by slice into one array."""
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medssl.errors import InputError
-from medssl.io.dicom_files import quiet, read_dataset
+from medssl.errors import InputError, from_os_error
+from medssl.io.dicom_codecs import Children, parallel, shared_children
+from medssl.io.dicom_files import parse, quiet, refuse_bomb
 from medssl.io.dicom_frames import Frame
+from medssl.io.dicom_headers import Place, Seal
+from medssl.io.dicom_plain import Odd
 from medssl.io.dicom_series import Stack
-from medssl.io.dicom_tags import raw, whole
+from medssl.io.dicom_stored import PIXEL_TAGS, Compressed, cleaned, compressed_plane, parsed_plane, plain_plane
 from medssl.io.dicom_values import rescaled
-from medssl.io.files import MAX_RATIO, check_size
+from medssl.io.dicom_walk import UNDEFINED
+from medssl.io.files import check_size, open_regular
 
-_PIXEL_TAGS = [
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PlanarConfiguration",
-    "PhotometricInterpretation",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelData",
-    "FloatPixelData",
-    "DoubleFloatPixelData",
-    "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths",
-]
-
-PLANE_FLOOR = 64 * 2**20
-"""A plane below this many bytes may be compressed as far as it likes: an empty one goes very far."""
+Plane = NDArray[Any]
 
 
-def read_pixels(stack: Stack, path: Path) -> NDArray[Any]:
-    """Voxels ``(1, i, j, k)``: column, row, slice.
+def read_pixels(stack: Stack, path: Path, children: Children | None = None) -> NDArray[Any]:
+    """Voxels ``(1, i, j, k)``: column, row, slice; every slice lies together in memory.
+
+    Args:
+        stack: the planes.
+        path: what the user gave, for messages.
+        children: decode compressed pixels, by default those of this process.
 
     Raises:
         InputError: naming the file whose pixels are missing, truncated or cannot be decoded.
     """
     rows, columns = stack.frames[0].shape
     check_size((rows, columns, len(stack.frames)), 4, path)
-    planes: list[NDArray[Any]] = []
-    opened: tuple[Path, Any] | None = None
-    for frame in stack.frames:
-        if opened is None or opened[0] != frame.path:
-            opened = (frame.path, read_dataset(frame.path, _PIXEL_TAGS, stop_before_pixels=False))
-        with quiet():
-            stored = _clean(_decode(opened[1], frame), opened[1], frame)
-        planes.append(rescaled(stored, frame).T)
-    kind = np.result_type(*{plane.dtype for plane in planes})
-    if kind == np.float64:
-        kind = np.dtype(np.float32)
-    out = np.empty((1, columns, rows, len(planes)), dtype=kind)
-    for k, plane in enumerate(planes):
-        out[0, :, :, k] = plane
-    return out if "gaps_resampled" not in stack.flags else _resampled(out, stack.at)
+    source = _Source(stack.frames, children or shared_children())
+    with quiet():
+        planes = _together(stack.frames, source.plane)
+    if "gaps_resampled" in stack.flags:
+        planes = _resampled(planes, stack.at)
+    return planes.transpose(2, 1, 0)[np.newaxis]
 
 
-def _decode(dataset: Any, frame: Frame) -> NDArray[Any]:
-    from pydicom.pixels import pixel_array
+def _together(frames: Sequence[Frame], plane: Callable[[Frame, Plane | None], Plane]) -> Plane:
+    """All planes ``(k, row, column)`` in the narrowest type that holds each of them."""
+    first = plane(frames[0], None)
+    out = np.empty((len(frames), *first.shape), dtype=_at_most_32(first.dtype))
+    out[0] = first
+    others: dict[int, Plane] = {}
 
-    data = raw(dataset, "PixelData") or raw(dataset, "FloatPixelData") or raw(dataset, "DoubleFloatPixelData")
-    if not data:
-        raise InputError("no pixel data in this slice", path=frame.path, code="truncated")
-    syntax = _syntax(dataset, frame)
-    if syntax.is_compressed:
-        _check_ratio(dataset, len(data), frame)
+    def fill(k: int) -> None:
+        got = plane(frames[k], out[k])
+        if got.dtype != out.dtype:
+            others[k] = got
+        elif not np.may_share_memory(got, out):
+            out[k] = got
+
+    threads = parallel()
+    if threads == 1 or len(frames) < 4:
+        for k in range(1, len(frames)):
+            fill(k)
     else:
-        _check_length(dataset, len(data), frame)
+        with ThreadPoolExecutor(threads, thread_name_prefix="medssl-pixels") as pool:
+            try:
+                for _ in pool.map(fill, range(1, len(frames))):
+                    pass
+            finally:
+                pool.shutdown(cancel_futures=True)
+    if not others:
+        return out
+    kind = _at_most_32(np.result_type(out.dtype, *{one.dtype for one in others.values()}))
+    wide = np.empty(out.shape, dtype=kind)
+    for k in range(len(frames)):
+        wide[k] = others.get(k, out[k])
+    return wide
+
+
+def _at_most_32(kind: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.float32) if kind == np.float64 else kind
+
+
+class _Source:
+    """Planes by frame, each file parsed once where it must be parsed, and let go after its last frame.
+
+    Args:
+        frames: all that will be asked for.
+        children: decode compressed pixels.
+    """
+
+    def __init__(self, frames: Sequence[Frame], children: Children) -> None:
+        self._children = children
+        self._left = Counter(frame.path for frame in frames)
+        self._locks = {path: threading.Lock() for path in self._left}
+        self._parsed: dict[Path, Any] = {}
+
+    def plane(self, frame: Frame, into: Plane | None) -> Plane:
+        """Real values of one frame; written into ``into`` where that is the shortest way, else an array of its own."""
+        place = None if frame.source is None else frame.source.place
+        if place is not None:
+            try:
+                if place.length != UNDEFINED:
+                    with _unchanged(frame) as handle:
+                        return plain_plane(handle, frame, place, into)
+                return self._decoded(self._packed(frame, place), frame)
+            except Odd:
+                pass
+        with self._dataset(frame) as dataset:
+            found = parsed_plane(dataset, frame)
+        return self._decoded(found, frame) if isinstance(found, Compressed) else rescaled(found, frame)
+
+    def _packed(self, frame: Frame, place: Place) -> Compressed:
+        with _unchanged(frame) as handle:
+            size = os.fstat(handle).st_size - place.offset
+            data = os.pread(handle, size, place.offset)
+        return compressed_plane(data, frame, place)
+
+    def _decoded(self, found: Compressed, frame: Frame) -> Plane:
+        stored = self._children.decode(found.job, found.data, frame.path)
+        return rescaled(cleaned(stored, found.job.used, found.high, bool(found.job.signed)), frame)
+
+    @contextmanager
+    def _dataset(self, frame: Frame) -> Iterator[Any]:
+        with self._locks[frame.path]:
+            if frame.path not in self._parsed:
+                self._parsed[frame.path] = _parsed(frame)
+            try:
+                yield self._parsed[frame.path]
+            finally:
+                self._left[frame.path] -= 1
+                if not self._left[frame.path]:
+                    del self._parsed[frame.path]
+
+
+def _parsed(frame: Frame) -> Any:
+    with open_regular(frame.path) as file:
+        _check_seal(file.fileno(), frame)
+        refuse_bomb(file, frame.path)
+        file.seek(0)
+        return parse(file, frame.path, PIXEL_TAGS, stop_before_pixels=False)
+
+
+@contextmanager
+def _unchanged(frame: Frame) -> Iterator[int]:
     try:
-        out = np.asarray(pixel_array(dataset, index=frame.index or 0, raw=True))
-    except MemoryError:
-        raise
-    except Exception as error:
-        # decoders raise whatever their plugin raises; the message may hold private text, so it is not repeated
-        raise InputError(
-            f"pixel data cannot be decoded (transfer syntax {syntax.name})", path=frame.path, code="codec"
-        ) from error
-    if out.shape != frame.stored_shape:
-        raise InputError(
-            f"decoded {out.shape} pixels, the header declares {frame.stored_shape}", path=frame.path, code="corrupt"
-        )
-    return out
+        with open_regular(frame.path) as file:
+            _check_seal(file.fileno(), frame)
+            yield file.fileno()
+    except OSError as error:
+        raise from_os_error(error, frame.path) from error
 
 
-def _syntax(dataset: Any, frame: Frame) -> Any:
-    from pydicom.uid import UID, AllTransferSyntaxes
-
-    syntax = UID(str(getattr(dataset.file_meta, "TransferSyntaxUID", "")))
-    if syntax not in AllTransferSyntaxes:
-        raise InputError("unknown or missing transfer syntax", path=frame.path, code="codec")
-    return syntax
+def _check_seal(handle: int, frame: Frame) -> None:
+    if frame.source is not None and Seal.of(handle) != frame.source.seal:
+        raise InputError("the file was changed while it was being read", path=frame.path, code="unreadable")
 
 
-def _check_length(dataset: Any, length: int, frame: Frame) -> None:
-    bits = whole(dataset, "BitsAllocated", frame.path)
-    if bits not in (8, 16, 32, 64):
-        raise InputError(f"BitsAllocated is {bits}, expected 8, 16, 32 or 64", path=frame.path, code="not-a-volume")
-    one = frame.stored_shape[0] * frame.stored_shape[1] * bits // 8
-    wanted = one * (whole(dataset, "NumberOfFrames", frame.path) if raw(dataset, "NumberOfFrames") else 1)
-    if length < wanted:
-        raise InputError(
-            f"truncated: {length} bytes of pixel data, expected {wanted}", path=frame.path, code="truncated"
-        )
-    if length >= wanted + one:
-        raise InputError(f"{length} bytes of pixel data, expected {wanted}", path=frame.path, code="corrupt")
-
-
-def _check_ratio(dataset: Any, length: int, frame: Frame) -> None:
-    frames = whole(dataset, "NumberOfFrames", frame.path) if raw(dataset, "NumberOfFrames") else 1
-    size = frame.stored_shape[0] * frame.stored_shape[1] * frames * whole(dataset, "BitsAllocated", frame.path) // 8
-    if size > PLANE_FLOOR and size > MAX_RATIO * length:
-        raise InputError(
-            f"{length} bytes of compressed pixels would grow to {size}, over the limit ratio of {MAX_RATIO}",
-            path=frame.path,
-            code="too-large",
-        )
-
-
-def _clean(stored: NDArray[Any], dataset: Any, frame: Frame) -> NDArray[Any]:
-    """Clear the bits beyond HighBit and carry the sign on (PS3.5 8.1.1): they may hold anything."""
-    if stored.dtype.kind == "f":
-        return stored
-    allocated = stored.dtype.itemsize * 8
-    bits = whole(dataset, "BitsStored", frame.path)
-    high = raw(dataset, "HighBit")
-    high = high if isinstance(high, int) else bits - 1
-    signed = raw(dataset, "PixelRepresentation")
-    if not 1 <= bits <= allocated or not bits - 1 <= high < allocated or signed not in (0, 1):
-        raise InputError(
-            f"BitsStored {bits}, HighBit {high}, PixelRepresentation {signed} do not fit {allocated} bits",
-            path=frame.path,
-            code="corrupt",
-        )
-    if bits == allocated and (stored.dtype.kind == "i") == bool(signed):
-        return stored
-    plain = stored.view(f"u{stored.dtype.itemsize}")
-    lifted = plain << (allocated - 1 - high)
-    return lifted.view(f"{'i' if signed else 'u'}{stored.dtype.itemsize}") >> (allocated - bits)
-
-
-def _resampled(data: NDArray[Any], at: NDArray[np.float64]) -> NDArray[np.float32]:
+def _resampled(planes: Plane, at: NDArray[np.float64]) -> NDArray[np.float32]:
     """Linear interpolation from uneven slice places to whole ones."""
     wanted = np.arange(round(float(at[-1])) + 1, dtype=np.float64)
     low = np.clip(np.searchsorted(at, wanted, side="right") - 1, 0, len(at) - 2)
     share = np.clip((wanted - at[low]) / (at[low + 1] - at[low]), 0, 1)
-    out: NDArray[np.float32] = (data[..., low] * (1 - share) + data[..., low + 1] * share).astype(np.float32)
+    out = np.empty((len(wanted), *planes.shape[1:]), dtype=np.float32)
+    for k, (below, part) in enumerate(zip(low, share, strict=True)):
+        out[k] = planes[below] * (1 - part) + planes[below + 1] * part
     return out

@@ -1,0 +1,64 @@
+"""The compressed bytes of one frame, taken out of the items that DICOM wraps them in (PS3.5 A.4)."""
+
+from __future__ import annotations
+
+import struct
+
+from medssl.io.dicom_plain import Odd
+
+_item = struct.Struct("<HHI").unpack_from
+_ITEM, _END, _PADDING = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD), (0xFFFC, 0xFFFC)
+_RLE = "1.2.840.10008.1.2.5"
+_END_OF_IMAGE = b"\xff\xd9"
+
+
+def single_frame(data: bytes) -> bytes:
+    r"""The only frame of an encapsulated PixelData: all its fragments.
+
+    Args:
+        data: from the value's first byte to the file's end.
+
+    Raises:
+        Odd: the items do not add up to the file's end.
+
+    Example:
+        >>> item = lambda value: b"\xfe\xff\x00\xe0" + len(value).to_bytes(4, "little") + value
+        >>> single_frame(item(b"") + item(b"abcd") + item(b"ef") + b"\xfe\xff\xdd\xe0\0\0\0\0")
+        b'abcdef'
+    """
+    at, items = 0, []
+    try:
+        while True:
+            group, element, length = _item(data, at)
+            at += 8
+            if (group, element) == _END and length == 0:
+                break
+            if (group, element) != _ITEM or at + length > len(data):
+                raise Odd
+            items.append(data[at : at + length])
+            at += length
+        if at != len(data):
+            group, element, _ = _item(data, at)
+            if (group, element) != _PADDING or data[at + 4 : at + 6] != b"OB":
+                raise Odd
+            if at + 12 + int.from_bytes(data[at + 8 : at + 12], "little") != len(data):
+                raise Odd
+    except struct.error as error:
+        raise Odd from error
+    # the first item is the table of offsets
+    if len(items) < 2 or len(items[0]) not in (0, 4):
+        raise Odd
+    return b"".join(items[1:])
+
+
+def is_whole(frame: bytes, syntax: str) -> bool:
+    r"""Whether a compressed frame has its end: decoders fill up what is missing without a word.
+
+    Example:
+        >>> jpeg = "1.2.840.10008.1.2.4.50"
+        >>> is_whole(b"\xff\xd8...\xff\xd9\0", jpeg), is_whole(b"\xff\xd8...", jpeg)
+        (True, False)
+    """
+    if syntax == _RLE:
+        return len(frame) > 64
+    return frame[-4096:].rstrip(b"\0").endswith(_END_OF_IMAGE)
