@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
+import math
 import os
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
-from medssl.io.files import Readable, beside, check_size, open_regular, read_exactly, read_some
+from medssl.io.files import as_stored, beside, check_size, open_regular, read_exactly, read_some, unpacked
+from medssl.io.text_voxels import LONGEST_NUMBER, from_decimal, from_hexadecimal
+
+_MOST_TEXT = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Payload:
     Args:
         header: the header's path.
         offset: where attached voxels begin in the header's file.
-        detached: the data file's name, if there is one.
-        encoding: ``raw``, ``gzip``, ``zlib``, ``bzip2`` or ``text``.
+        detached: the data files' names, if they are apart; several hold equal shares of the slowest axis.
+        encoding: ``raw``, ``gzip``, ``zlib``, ``bzip2``, ``text`` or ``hex``.
         kind: the dtype in the file, with its byte order.
         shape: axes in the file's order, the fastest first.
         skip: bytes before the voxels; -1 counts from the end of the file.
@@ -34,7 +35,7 @@ class Payload:
 
     header: Path
     offset: int
-    detached: str | None
+    detached: tuple[str, ...]
     encoding: str
     kind: np.dtype[Any]
     shape: tuple[int, ...]
@@ -48,21 +49,34 @@ class Payload:
             InputError: the bytes there are not those that the header declares.
             IntegrityError: the data file lies outside the header's folder.
         """
-        path = self.header if self.detached is None else beside(self.header, self.detached)
+        if len(self.detached) > 1:
+            return self._shares()
+        path = beside(self.header, self.detached[0]) if self.detached else self.header
         with open_regular(path) as file:
             total = os.fstat(file.fileno()).st_size
-            file.seek(self.offset if self.detached is None else 0)
+            file.seek(0 if self.detached else self.offset)
             for _ in range(self.lines):
-                file.readline(1 << 20)
-            packed = total - file.tell()
-            size = check_size(
-                self.shape, self.kind.itemsize, path, None if self.encoding in ("raw", "text") else packed
-            )
-            if self.encoding == "text":
-                return self._text(file, path)
+                if not file.readline(1 << 20):
+                    raise InputError("truncated: the lines to skip are not all there", path=path, code="truncated")
+            packed = total - file.tell() if self.encoding in ("gzip", "zlib") else None
+            size = check_size(self.shape, self.kind.itemsize, path, packed)
+            if self.encoding in ("text", "hex"):
+                return self._written_out(file, size, path)
             flat = self._raw(file, total, size, path) if self.encoding == "raw" else self._packed(file, size, path)
-        values = flat.view(self.kind).astype(self.kind.newbyteorder("="), copy=False)
-        return values.reshape(self.shape, order="F")
+        return as_stored(flat, self.kind).reshape(self.shape, order="F")
+
+    def _shares(self) -> NDArray[Any]:
+        """The voxels of several data files, one after the other."""
+        check_size(self.shape, self.kind.itemsize, self.header)
+        share, rest = divmod(math.prod(self.shape), len(self.detached))
+        if rest:
+            raise InputError(
+                f"corrupt: {math.prod(self.shape)} voxels cannot lie in {len(self.detached)} data files of equal size",
+                path=self.header,
+                code="corrupt",
+            )
+        parts = [replace(self, detached=(name,), shape=(share,)).voxels() for name in self.detached]
+        return np.concatenate(parts).reshape(self.shape, order="F")
 
     def _raw(self, file: BinaryIO, total: int, size: int, path: Path) -> NDArray[np.uint8]:
         start = total - size if self.skip == -1 else file.tell() + self.skip
@@ -77,47 +91,28 @@ class Payload:
         return read_exactly(file, size, path)
 
     def _packed(self, file: BinaryIO, size: int, path: Path) -> NDArray[np.uint8]:
-        stream: Readable
-        if self.encoding == "gzip":
-            stream = gzip.GzipFile(fileobj=file)
-        elif self.encoding == "bzip2":
-            stream = bz2.BZ2File(file)
-        else:
-            stream = _Zlib(file)
-        if self.skip > 0:
-            read_some(stream, self.skip, path)
+        stream = unpacked(file, self.encoding, path)
+        left = max(self.skip, 0)
+        while left:
+            passed = len(read_some(stream, min(left, 1 << 18), path))
+            if not passed:
+                raise InputError("truncated: the data end before the voxels begin", path=path, code="truncated")
+            left -= passed
         return read_exactly(stream, size, path)
 
-    def _text(self, file: BinaryIO, path: Path) -> NDArray[Any]:
-        check_size(self.shape, 1, path)
-        text = file.read(1 << 28)
-        count = int(np.prod(self.shape))
-        try:
-            numbers = np.array(text.split(), dtype=np.float64)
-        except ValueError as error:
-            raise InputError("the text data are not numbers", path=path, code="corrupt") from error
-        if numbers.size != count:
-            raise InputError(f"{numbers.size} numbers, the header declares {count}", path=path, code="truncated")
-        return numbers.astype(self.kind.newbyteorder("=")).reshape(self.shape, order="F")
-
-
-class _Zlib:
-    """A zlib stream whose checksum and end are verified."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._unpacker = zlib.decompressobj()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Up to ``size`` bytes; the stream's end is an error when data are missing."""
-        while not self._unpacker.eof:
-            chunk = self._unpacker.unconsumed_tail or self._file.read(1 << 20)
-            if not chunk:
-                raise EOFError("the zlib stream ends early")
-            out = self._unpacker.decompress(chunk, size)
-            if out:
-                return out
-        return b""
+    def _written_out(self, file: BinaryIO, size: int, path: Path) -> NDArray[Any]:
+        count = math.prod(self.shape)
+        longest = LONGEST_NUMBER * count if self.encoding == "text" else 4 * size
+        text = file.read(min(longest, _MOST_TEXT) + 1)
+        if len(text) > longest or len(text) > _MOST_TEXT:
+            raise InputError(
+                f"the text data are too large for the {count} numbers that the header declares",
+                path=path,
+                code="too-large",
+            )
+        if self.encoding == "text":
+            return from_decimal(text, count, self.kind, path).reshape(self.shape, order="F")
+        return as_stored(from_hexadecimal(text, size, path).copy(), self.kind).reshape(self.shape, order="F")
 
 
 def spatial_channels(
@@ -135,9 +130,11 @@ def spatial_channels(
         return values
     if len(rest) == 1 and volume is not None and 0 <= volume < extra[0]:
         return values[volume : volume + 1]
+    if volume is not None and len(rest) == 1:
+        raise InputError(f"volume {volume} was asked for, the file holds {extra[0]}", path=path, code="usage")
     raise InputError(
         f"{values.ndim}D image, {extra} volumes where one was expected",
         path=path,
         code="several-volumes",
-        hint="choose one with volume=N" if len(rest) == 1 else None,
+        hint="choose one with --volume N" if len(rest) == 1 else None,
     )

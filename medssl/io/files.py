@@ -152,7 +152,11 @@ def read_exactly(stream: Readable, size: int, path: Path) -> NDArray[np.uint8]:
             raise InputError(f"truncated: {done} of {size} declared data bytes are there", path=path, code="truncated")
         done += count
     if read_some(stream, 1, path):
-        raise InputError(f"more data bytes follow than the {size} that the header declares", path=path, code="corrupt")
+        raise InputError(
+            f"more data bytes follow than the {size} that the header declares: extra bytes at the end (wrong size)",
+            path=path,
+            code="corrupt",
+        )
     return out
 
 
@@ -184,7 +188,7 @@ def read_some(stream: Readable, size: int, path: Path) -> bytes:
         raise InputError("truncated: the compressed stream ends early", path=path, code="truncated") from error
     except OSError as error:
         if error.errno is None:
-            raise _broken(BrokenStreamError("the bzip2 stream's checksum or content is wrong"), path) from error
+            raise _broken(BrokenStreamError("the bzip2 stream's checksum (CRC) or content is corrupt"), path) from error
         raise from_os_error(error, path) from error
 
 

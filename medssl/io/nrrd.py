@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
+from medssl.io.data_files import data_files
 from medssl.io.description import Description
 from medssl.io.detached import Payload, spatial_channels
 from medssl.io.files import check_size, open_regular
@@ -29,21 +32,17 @@ _TYPES = {
     "f8": ("double",),
 }
 _ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
-_ENCODINGS |= {"text": "text", "txt": "text", "ascii": "text"}
+_ENCODINGS |= {"text": "text", "txt": "text", "ascii": "text", "hex": "hex"}
 _SIGNS = {"right": 1, "left": -1, "anterior": 1, "posterior": -1, "superior": 1, "inferior": -1}
 _SHORT = {"RAS": "right-anterior-superior", "LAS": "left-anterior-superior", "LPS": "left-posterior-superior"}
 _UNITS = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001}
-_VECTORS = {
-    "vector",
-    "3-vector",
-    "covariant-vector",
-    "list",
-    "rgb-color",
-    "rgba-color",
-    "3-color",
-    "4-color",
-    "2-vector",
-}
+_VECTORS = {"vector", "2-vector", "3-vector", "4-vector", "covariant-vector", "list", "3-gradient", "3-normal"}
+_COLOURS = {"3-color", "4-color", "rgb-color", "rgba-color", "hsv-color", "xyz-color"}
+_NOT_SPATIAL = _VECTORS | _COLOURS | {"complex", "time", "scalar", "stub"}
+_NAMELESS = {"scanner-xyz", "3d-right-handed", ""}
+"""Spaces that do not say which side is left; as ITK does, they count as LPS, with a flag."""
+
+_OTHER_NAMES = {"datafile": "data file", "byteskip": "byte skip", "lineskip": "line skip", "centers": "centerings"}
 
 Fields = dict[str, str]
 
@@ -64,10 +63,14 @@ def read_nrrd(path: Path, *, volume: int | None = None) -> Volume:
     affine, space, flags = _geometry(fields, shape, path)
     if any(shape[axis] < 2 for axis in space):
         raise InputError(f"2D image: its size is {shape}, expected a volume", path=path, code="not-a-volume")
-    values = _payload(fields, shape, offset, path).voxels()
-    kinds = fields.get("kinds", "").split()
+    kinds = _kinds(fields, shape)
     rest = [axis for axis in range(len(shape)) if axis not in space]
-    vector = len(rest) == 1 and len(kinds) == len(shape) and kinds[rest[0]].lower() in _VECTORS
+    for axis in rest:
+        if kinds[axis] in _COLOURS or kinds[axis] == "complex":
+            what = "complex" if kinds[axis] == "complex" else "colour (RGB)"
+            raise InputError(f"{what} voxels are not read", path=path, code="not-a-volume")
+    values = _payload(fields, shape, offset, path).voxels()
+    vector = len(rest) == 1 and kinds[rest[0]] in _VECTORS
     data = spatial_channels(values, space, vector, volume, path)
     return Volume(np.ascontiguousarray(data), affine, flags)
 
@@ -79,9 +82,8 @@ def describe_nrrd(path: Path) -> Description:
     affine, space, flags = _geometry(fields, shape, path)
     kind = _payload(fields, shape, offset, path).kind.newbyteorder("=").name
     i, j, k = (shape[axis] for axis in space)
-    kinds = fields.get("kinds", "").split()
     rest = [axis for axis in range(len(shape)) if axis not in space]
-    vector = len(rest) == 1 and len(kinds) == len(shape) and kinds[rest[0]].lower() in _VECTORS
+    vector = len(rest) == 1 and _kinds(fields, shape)[rest[0]] in _VECTORS
     count = math.prod(shape[axis] for axis in rest)
     return Description((i, j, k), count if vector else 1, 1 if vector else count, kind, affine, flags)
 
@@ -94,22 +96,36 @@ def _fields(path: Path) -> tuple[Fields, int]:
     while True:
         end = head.find(b"\n", at)
         # a detached header may end with the file instead of the empty line
+        if fields.get("data file", "").upper().split()[:1] == ["LIST"]:
+            fields["data list"] = head[at:].decode("utf-8", "surrogateescape")
+            return fields, len(head)
         line = head[at : end if end >= 0 else len(head)].rstrip(b"\r")
         at = end + 1
         if not line or end < 0:
-            _field(line, fields)
-            if end < 0 and not ("data file" in fields or "datafile" in fields):
+            _field(line, fields, path)
+            if end < 0 and "data file" not in fields:
                 raise InputError("truncated: the header has no end and no data follow", path=path, code="truncated")
             return fields, at
-        _field(line, fields)
+        _field(line, fields, path)
 
 
-def _field(line: bytes, fields: Fields) -> None:
-    text = line.decode("utf-8", "replace")
+def _field(line: bytes, fields: Fields, path: Path) -> None:
+    text = line.decode("utf-8", "surrogateescape")
     name, colon, value = text.partition(": ")
     # comments and key:=value pairs may hold private text and are never kept
-    if colon and not text.startswith("#") and ":=" not in text.split(": ")[0]:
-        fields[name.strip().lower()] = value.strip()
+    if not colon or text.startswith("#") or ":=" in name:
+        return
+    name = name.strip().lower()
+    name = _OTHER_NAMES.get(name, name)
+    if name in fields and fields[name] != value.strip():
+        raise InputError(f"corrupt header: the field {name} stands there twice", path=path, code="corrupt")
+    fields[name] = value.strip()
+
+
+def _kinds(fields: Fields, shape: tuple[int, ...]) -> list[str]:
+    """The kind of each axis, empty where the header does not say."""
+    kinds = fields.get("kinds", "").lower().split()
+    return kinds if len(kinds) == len(shape) else [""] * len(shape)
 
 
 def _need(fields: Fields, name: str, path: Path) -> str:
@@ -120,11 +136,11 @@ def _need(fields: Fields, name: str, path: Path) -> str:
 
 
 def _sizes(fields: Fields, path: Path) -> tuple[int, ...]:
-    try:
-        dimension = int(_need(fields, "dimension", path))
-        shape = tuple(int(n) for n in _need(fields, "sizes", path).split())
-    except ValueError as error:
-        raise InputError("dimension and sizes must be whole numbers", path=path, code="corrupt") from error
+    numbers = [_need(fields, "dimension", path), *_need(fields, "sizes", path).split()]
+    if not all(re.fullmatch(r"[+-]?\d{1,18}", number) for number in numbers):
+        raise InputError("corrupt header: dimension and sizes must be whole numbers", path=path, code="corrupt")
+    dimension, *sizes = (int(number) for number in numbers)
+    shape = tuple(sizes)
     if len(shape) != dimension:
         raise InputError(f"dimension is {dimension}, but {len(shape)} sizes stand there", path=path, code="corrupt")
     check_size(shape, 1, path)
@@ -146,12 +162,11 @@ def _payload(fields: Fields, shape: tuple[int, ...], offset: int, path: Path) ->
         if endian not in ("little", "big"):
             raise InputError(f"endian must be little or big, got {endian}", path=path, code="corrupt")
         kind = kind.newbyteorder("<" if endian == "little" else ">")
-    detached = fields.get("data file") or fields.get("datafile")
-    if detached is not None and (detached.upper().startswith("LIST") or "%" in detached):
-        raise InputError("voxels spread over several data files are not read", path=path, code="format")
+    named = fields.get("data file")
+    detached = data_files(named, fields.get("data list", ""), path) if named else ()
     try:
-        skip = int(fields.get("byte skip") or fields.get("byteskip") or 0)
-        lines = int(fields.get("line skip") or fields.get("lineskip") or 0)
+        skip = int(fields.get("byte skip") or 0)
+        lines = int(fields.get("line skip") or 0)
     except ValueError as error:
         raise InputError("line skip and byte skip must be whole numbers", path=path, code="corrupt") from error
     if skip < -1 or lines < 0 or lines > 10_000:
@@ -168,13 +183,14 @@ def _geometry(
         space = tuple(axis for axis, vector in enumerate(vectors) if vector is not None)
         columns = [vector for vector in vectors if vector is not None]
     else:
-        numbers = fields.get("spacings", "").split()
-        values = [float(n) if _is_number(n) else math.nan for n in numbers] or [math.nan]
-        space = tuple(axis for axis, value in enumerate(values) if math.isfinite(value))[-3:]
-        columns = [np.eye(3)[n] * values[axis] for n, axis in enumerate(space)]
+        space, columns = _spacings(fields, shape, path)
         flags = ("no_orientation",)
     if len(space) != 3:
-        raise InputError("expected space directions or spacings for 3 axes", path=path, code="geometry")
+        raise InputError(
+            f"expected space directions or spacings for 3 axes, got {len(space)}: the geometry is missing or not 3D",
+            path=path,
+            code="geometry",
+        )
     origin = _vectors(fields["space origin"], 1, path)[0] if "space origin" in fields else None
     if origin is None:
         origin, flags = np.zeros(3), (*flags, "no_origin")
@@ -187,6 +203,21 @@ def _geometry(
     return affine, space, (*flags, "sheared") if is_sheared(affine) else flags
 
 
+def _spacings(
+    fields: Fields, shape: tuple[int, ...], path: Path
+) -> tuple[tuple[int, ...], list[NDArray[np.float64] | Any]]:
+    """The spatial axes of a header without directions, and their steps."""
+    numbers = fields.get("spacings", "").split()
+    values = [float(n) if _is_number(n) else math.nan for n in numbers]
+    if numbers and len(numbers) != len(shape):
+        raise InputError(f"corrupt header: {len(numbers)} spacings for {len(shape)} axes", path=path, code="geometry")
+    kinds = _kinds(fields, shape)
+    space = tuple(n for n, value in enumerate(values) if math.isfinite(value) and kinds[n] not in _NOT_SPATIAL)
+    if any(values[axis] <= 0 for axis in space):
+        raise InputError("spacings must be positive", path=path, code="geometry")
+    return space, [np.eye(3)[n % 3] * values[axis] for n, axis in enumerate(space)]
+
+
 def _space(fields: Fields, path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """The map from the file's space to RAS millimetres."""
     name = fields.get("space", "")
@@ -194,9 +225,14 @@ def _space(fields: Fields, path: Path) -> tuple[NDArray[np.float64], tuple[str, 
     units = [unit.strip('"').lower() for unit in fields.get("space units", "").split()]
     scale = [_UNITS.get(unit, math.nan) for unit in units[:3]] or [1.0, 1.0, 1.0]
     if len(scale) < 3 or not np.isfinite(scale).all():
-        raise InputError(f"space units {units} are not lengths", path=path, code="geometry")
+        raise InputError("space units are not lengths (mm, cm, um or m)", path=path, code="geometry")
     if len(words) != 3 or any(word not in _SIGNS for word in words):
-        # as ITK does: a space without a name counts as LPS, but the reader should know
+        if "-".join(words) not in _NAMELESS:
+            raise InputError(
+                "the space is unknown or left-handed: expected a name such as left-posterior-superior",
+                path=path,
+                code="geometry",
+            )
         return LPS_TO_RAS @ np.diag([*scale, 1.0]), ("no_orientation",)
     pairs = ({"right", "left"}, {"anterior", "posterior"}, {"superior", "inferior"})
     out = np.zeros((4, 4))

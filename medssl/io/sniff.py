@@ -14,6 +14,7 @@ KINDS: dict[str, str] = {
     "nifti-pair": "NIfTI header of a pair",
     "nifti-pair.gz": "gzip-compressed NIfTI header of a pair",
     "analyze": "Analyze 7.5",
+    "stub": "the beginning of a header, truncated",
     "dicom": "DICOM",
     "nrrd": "NRRD",
     "metaimage": "MetaImage",
@@ -40,7 +41,7 @@ KINDS: dict[str, str] = {
 }
 """Kind → what it is called in messages."""
 
-_TRUNCATED = ("empty", "gzip-broken", "gzip-short")
+_TRUNCATED = ("empty", "stub", "gzip-broken", "gzip-short")
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     ".nii": ("nifti",),
@@ -57,6 +58,9 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     ".ima": ("dicom",),
 }
 """Suffix → the kinds it may hold."""
+
+_ENOUGH = 352
+"""Bytes that tell a NIfTI file."""
 
 READABLE = frozenset(kind for kinds in SUFFIXES.values() for kind in kinds)
 
@@ -115,17 +119,22 @@ def _gzip_kind(path: Path) -> str:
     """What lies in a gzip file; so little is unpacked that its checksum is not reached, which the reader judges."""
     with open_regular(path) as stream:
         packed = stream.read(1 << 16)
-    unpacker = zlib.decompressobj(wbits=31)
+    inner, ended = b"", False
     try:
-        inner = unpacker.decompress(packed, 352)
+        while len(inner) < _ENOUGH and packed:
+            # a gzip file may have several members, which are read as one
+            unpacker = zlib.decompressobj(wbits=31)
+            inner += unpacker.decompress(packed, _ENOUGH - len(inner))
+            packed, ended = unpacker.unused_data.lstrip(b"\0"), unpacker.eof
     except zlib.error:
-        return "gzip-broken"
+        if not inner:
+            return "gzip-broken"
     kind = _kind(inner)
     if f"{kind}.gz" in KINDS:
         return f"{kind}.gz"
     if inner[:2] == b"\x1f\x8b":
         return "gzip-twice"
-    return "gzip-short" if len(inner) < 348 and not unpacker.eof else "gzip"
+    return "gzip-short" if len(inner) < 348 and not ended else "gzip"
 
 
 def _kind(head: bytes) -> str:
@@ -143,7 +152,7 @@ def _kind(head: bytes) -> str:
     if head[257:262] == b"ustar":
         return "packed"
     if head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
-        return "analyze"
+        return "analyze" if len(head) >= 348 else "stub"
     return _text_kind(head)
 
 
