@@ -40,6 +40,7 @@ CODES: dict[str, str] = {
     "several-volumes": "a folder or file holds several volumes where one was expected",
     "not-a-volume": "the object is not a single-channel volume (colour, 2D, complex, other kind)",
     "values": "voxel values are not finite, constant or otherwise unusable",
+    "suv": "the tags of a PET series do not allow a standardised uptake value",
     "too-large": "a declared size is over the limit",
     "codec": "compressed pixels cannot be decoded",
     "manifest-format": "a manifest is empty, malformed or not UTF-8",

@@ -12,10 +12,13 @@ from medssl.identifiers import hashed
 from medssl.io.dicom_frames import HARD, Frame, find_frames
 from medssl.io.dicom_pixels import read_pixels
 from medssl.io.dicom_series import SAME_DIRECTION, split, stack
+from medssl.io.references import reference_tags
+from medssl.io.suv import standardized, units_tag
 from medssl.volume import Volume
 
 _HARD_NAMES = ("patient", "series", "frame of reference", "image type", "echo time", "b-value")
 _SERIES = HARD.index("SeriesInstanceUID")
+_FRAME = HARD.index("FrameOfReferenceUID")
 _PATIENT = HARD.index("PatientID")
 
 
@@ -69,12 +72,19 @@ class Series:
         kind = self.frames[0].modality or "image"
         return f"{self.number}: {kind} {columns}×{rows}, {len(self.frames)} slices, from {self.frames[0].path.name}"
 
-    def read(self, allow_gaps: bool = False) -> Volume:
-        """Voxels and affine of this volume."""
+    def read(self, allow_gaps: bool = False, suv: bool = False) -> Volume:
+        """Voxels and affine of this volume; a PET in standardised uptake values where asked for."""
         planes = stack(list(self.frames), self.folder, allow_gaps)
         data = read_pixels(planes, self.folder)
+        scan = Volume(data, planes.affine, planes.flags, self._tags())
+        return standardized(scan, [frame.path for frame in self.frames]) if suv else scan
+
+    def _tags(self) -> dict[str, str]:
         modality = self.frames[0].modality
-        return Volume(data, planes.affine, planes.flags, {"modality": modality} if modality else {})
+        tags = {"modality": modality} if modality else {}
+        if modality == "PT":
+            tags |= units_tag(self.frames[0].path)
+        return tags | reference_tags(self.frames[0].hard[_FRAME], self.series_uid)
 
 
 def list_series(path: Path, below: bool = True) -> list[Series]:
@@ -83,7 +93,7 @@ def list_series(path: Path, below: bool = True) -> list[Series]:
     return [Series(number, tuple(group), path) for number, group in enumerate(groups, 1)]
 
 
-def read_dicom(path: Path, *, series: int | str | None = None, allow_gaps: bool = False) -> Volume:
+def read_dicom(path: Path, *, series: int | str | None = None, allow_gaps: bool = False, suv: bool = False) -> Volume:
     """The one volume of a folder or multi-frame file.
 
     Args:
@@ -91,6 +101,7 @@ def read_dicom(path: Path, *, series: int | str | None = None, allow_gaps: bool 
         series: which one, where there are several: its number from 1, its SeriesInstanceUID, the keyed hash of that,
             or the volume's own ``key``.
         allow_gaps: resample over missing or uneven slices, with the flag ``gaps_resampled``.
+        suv: give a PET in standardised uptake values by body weight, with the flag ``suv_bw``.
 
     Raises:
         InputError: ``several-volumes`` with the list, or what a slice lacks.
@@ -104,7 +115,7 @@ def read_dicom(path: Path, *, series: int | str | None = None, allow_gaps: bool 
             code="several-volumes",
             hint="choose one with series=N",
         )
-    return choose(found, series, path).read(allow_gaps)
+    return choose(found, series, path).read(allow_gaps, suv)
 
 
 def differences(found: list[Series]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from medssl.errors import InputError, MedsslError, ResourceError, from_os_error
+from medssl.errors import InputError, MedsslError, ResourceError, UsageError, from_os_error
 from medssl.io.dicom_files import quiet
 from medssl.io.folder import is_dicom
-from medssl.io.sniff import sniff, suffix_of
+from medssl.io.label_nearest import nearest_onto
+from medssl.io.sniff import SUFFIXES, sniff, suffix_of
 from medssl.io.values import as_label, checked, fitted
 from medssl.manifest import Manifest, Record
 from medssl.volume import Volume
@@ -26,26 +28,42 @@ def read(
     prefer: str | None = None,
     nan_fill: float | None = None,
     allow_gaps: bool = False,
+    suv: bool = False,
 ) -> Volume:
     """Read one scan.
 
     Args:
         path: a NIfTI, NRRD, MetaImage or ``.npz`` file, a DICOM folder, or a multi-frame DICOM file.
         series: which one of a DICOM folder with several (number from 1, UID or its hash).
-        volume: which one of a 4D file, from 0.
+        volume: which one of a 4D file, from 0; the volumes of a DICOM time series are series.
         prefer: ``sform`` or ``qform``, where a NIfTI file's two maps disagree.
-        nan_fill: put in the place of NaN and infinity, which are refused otherwise.
+        nan_fill: put in the place of NaN and infinity, which are refused otherwise; the flag ``nan_filled:N`` counts.
         allow_gaps: resample over missing DICOM slices, with a flag.
+        suv: give a DICOM PET in standardised uptake values by body weight, with the flag ``suv_bw``.
 
     Returns:
         Data ``(C, i, j, k)`` and the affine to RAS millimetres.
 
     Raises:
         InputError: naming the file and what was expected and what came.
+        UsageError: an argument has no meaning, or none for this file.
         IntegrityError: a header names a data file outside its folder.
     """
     where = Path(path)
-    return checked(load(where, series, volume, prefer, allow_gaps), where, nan_fill)
+    check_arguments(where, prefer, nan_fill)
+    return checked(load(where, series, volume, prefer, allow_gaps, suv), where, nan_fill)
+
+
+def check_arguments(path: Path, prefer: str | None, nan_fill: float | None) -> None:
+    """Refuse what no file could be read with.
+
+    Raises:
+        UsageError: naming the argument.
+    """
+    if prefer not in (None, "sform", "qform"):
+        raise UsageError(f"prefer must be sform or qform, got {prefer}", path=path)
+    if nan_fill is not None and not math.isfinite(nan_fill):
+        raise UsageError(f"the value in the place of NaN must be finite, got {nan_fill}", path=path)
 
 
 def read_all(path: str | Path, *, allow_gaps: bool = False) -> list[Volume]:
@@ -59,20 +77,70 @@ def read_all(path: str | Path, *, allow_gaps: bool = False) -> list[Volume]:
     return [read(where)]
 
 
-def read_label(path: str | Path, like: Volume | None = None) -> Volume:
+def read_label(
+    path: str | Path,
+    like: Volume | str | Path | None = None,
+    *,
+    segment: int | str | None = None,
+    classes: Mapping[int, str] | None = None,
+    threshold: float | None = None,
+    resample: bool = False,
+) -> Volume:
     """Read a label map: whole numbers, uint8 or int32, one channel.
 
+    A DICOM segmentation or RT structure set is painted on the scan's own grid. Its segments become their numbers.
+
     Args:
-        path: any format of ``read``; a label map without any label is allowed.
-        like: the image; the map's geometry must be the image's within 1e-3 mm, and it is given in the image's
-            storage order.
+        path: any format of ``read``, a DICOM SEG or RTSTRUCT file, or a folder that holds exactly one of these; a
+            label map without any label is allowed.
+        like: the scan, or where it lies. The map's geometry must be the scan's within 1e-3 mm (a segmentation's: its
+            voxels, wherever it begins and ends), and it is given in the scan's storage order. Contours need it.
+        segment: one segment alone, by number or by its name in the file; it keeps its number as value.
+        classes: value → name: segments become the values of the classes of their names, others are left out.
+        threshold: from which share on a voxel of a FRACTIONAL segmentation counts, in (0, 1].
+        resample: take a map on another grid onto the scan's by nearest neighbour, with the flag ``label_resampled``.
 
     Raises:
         InputError: ``label``, besides what ``read`` raises.
+        UsageError: contours without a scan, or ``resample`` without one.
     """
     where = Path(path)
-    label = as_label(checked(load(where), where, constant=True), where)
-    return label if like is None else fitted(label, like, where)
+    scan = read(like) if isinstance(like, str | Path) else like
+    if resample and scan is None:
+        raise UsageError("resample needs a scan whose grid is taken", path=where, hint="give like=SCAN")
+    found = guarded(lambda: _dicom_label(where), where)
+    if found is None:
+        if segment is not None or threshold is not None:
+            raise UsageError("segment and threshold are for DICOM segmentations and structure sets", path=where)
+        label = as_label(checked(load(where), where, constant=True), where)
+        if scan is None:
+            return label
+        return nearest_onto(label, scan) if resample else fitted(label, scan, where)
+    from medssl.io.dicom_label import read_dicom_label
+
+    file, kind = found
+    own = resample and kind == "seg"
+    label = guarded(
+        lambda: read_dicom_label(file, kind, scan, segment=segment, classes=classes, threshold=threshold, own=own),
+        file,
+    )
+    label = as_label(label, file)
+    return nearest_onto(label, scan) if own and scan is not None else label
+
+
+def _dicom_label(path: Path) -> tuple[Path, str] | None:
+    """The DICOM label object that a path is or holds."""
+    if not path.is_dir() and ("dicom" not in SUFFIXES.get(suffix_of(path), ("dicom",)) or not is_dicom(path)):
+        return None
+    from medssl.io.dicom_label import dicom_label
+
+    return dicom_label(path)
+
+
+def read_record_label(manifest: Manifest, record: Record, like: Volume) -> Volume | None:
+    """The label map of a manifest's row on its image's grid; the manifest's classes choose segments by name."""
+    path = manifest.resolve_label(record)
+    return None if path is None else read_label(path, like, classes=manifest.classes)
 
 
 def read_record(manifest: Manifest, record: Record) -> Volume:
@@ -92,17 +160,26 @@ def load(
     volume: int | None = None,
     prefer: str | None = None,
     allow_gaps: bool = False,
+    suv: bool = False,
 ) -> Volume:
     """What ``read`` gives, before its values are judged."""
-    return guarded(lambda: _by_kind(path, series, volume, prefer, allow_gaps), path)
+    return guarded(lambda: _by_kind(path, series, volume, prefer, allow_gaps, suv), path)
 
 
-def _by_kind(path: Path, series: int | str | None, volume: int | None, prefer: str | None, allow_gaps: bool) -> Volume:
+def _by_kind(
+    path: Path, series: int | str | None, volume: int | None, prefer: str | None, allow_gaps: bool, suv: bool
+) -> Volume:
     kind = "dicom" if path.is_dir() else _kind(path)
     if kind == "dicom":
         from medssl.io.dicom import read_dicom
 
-        return read_dicom(path, series=series, allow_gaps=allow_gaps)
+        if volume is not None:
+            raise UsageError("the volumes of DICOM are series", path=path, hint="choose one with series=N")
+        return read_dicom(path, series=series, allow_gaps=allow_gaps, suv=suv)
+    if series is not None:
+        raise UsageError("only DICOM has series", path=path, hint="choose one of a 4D file with volume=N")
+    if suv:
+        raise InputError("a standardised uptake value needs the tags of a DICOM PET", path=path, code="suv")
     if kind == "nrrd":
         from medssl.io.nrrd import read_nrrd
 

@@ -17,7 +17,7 @@ def test_affine_and_order_come_from_positions(tmp_path):
     )
     np.testing.assert_array_equal(scan.data[0], marked((6, 5, 4)))
     assert scan.data.dtype == np.int16
-    assert scan.tags == {"modality": "CT"}
+    assert scan.tags["modality"] == "CT"
     assert scan.flags == ()
 
 
