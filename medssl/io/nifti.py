@@ -1,10 +1,9 @@
-"""NIfTI-1 and NIfTI-2, single file or pair: header and affine through nibabel, every data byte checked here."""
+"""NIfTI-1 and NIfTI-2, single file or pair: every field that matters and every data byte is checked here."""
 
 from __future__ import annotations
 
 import io
 import os
-import warnings
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -24,10 +23,10 @@ from medssl.io.files import (
     unpacked,
 )
 from medssl.io.nifti_affine import choose_affine
+from medssl.io.nifti_header import DATATYPES, SIZES, NiftiHeader
 from medssl.io.values import scaled
 from medssl.volume import Volume
 
-_SCALARS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _REFUSED = {
     1: "binary voxels",
     32: "complex voxels (complex64)",
@@ -106,36 +105,30 @@ def _stream(file: BinaryIO, path: Path) -> Readable:
     return unpacked(file, "gzip" if start == b"\x1f\x8b" else "raw", path)
 
 
-def _header(stream: Readable, path: Path) -> tuple[Any, bytes]:
-    import nibabel
-
+def _header(stream: Readable, path: Path) -> tuple[NiftiHeader, bytes]:
     raw = read_some(stream, 348, path)
     if len(raw) < 348:
         raise InputError(f"truncated: the header has {len(raw)} of 348 bytes", path=path, code="truncated")
-    kind = nibabel.Nifti1Header
+    version = 1
     if raw[4:7] in (b"n+2", b"ni2"):
         raw += read_some(stream, 540 - 348, path)
-        kind = nibabel.Nifti2Header
+        version = 2
     sizes = {int.from_bytes(raw[:4], "little"), int.from_bytes(raw[:4], "big")}
-    wanted = 348 if kind is nibabel.Nifti1Header else 540
+    wanted = SIZES[version]
     if wanted not in sizes or len(raw) < wanted:
         raise InputError(f"corrupt header: sizeof_hdr is not {wanted}", path=path, code="corrupt")
-    if raw[344:348] not in (b"n+1\0", b"ni1\0") and kind is nibabel.Nifti1Header:
+    if raw[344:348] not in (b"n+1\0", b"ni1\0") and version == 1:
         raise InputError(
             "Analyze 7.5 or another format: the header has no NIfTI magic, so its orientation (which side is left) "
             "is unknown",
             path=path,
             hint="convert it to NIfTI with the tool that wrote it",
         )
-    big = int.from_bytes(raw[:4], "big") == wanted
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # the byte order is told by sizeof_hdr: nibabel's guess from dim[0] is fooled by a corrupt one
-        header = kind(raw, endianness=">" if big else "<", check=False)
-    return header, raw
+    # the byte order is told by sizeof_hdr: one guessed from dim[0] is fooled by a corrupt one
+    return NiftiHeader(raw, ">" if int.from_bytes(raw[:4], "big") == wanted else "<"), raw
 
 
-def _layout(header: Any, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _layout(header: NiftiHeader, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
     ndim = int(header["dim"][0])
     if not 1 <= ndim <= 7:
         raise InputError(f"corrupt header: dim[0] is {ndim}, expected 1 to 7 dimensions", path=path, code="corrupt")
@@ -149,9 +142,9 @@ def _layout(header: Any, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
     code = int(header["datatype"])
     if code in _REFUSED:
         raise InputError(f"{_REFUSED[code]} are not read", path=path, code="not-a-volume")
-    if code not in _SCALARS:
+    if code not in DATATYPES:
         raise InputError(f"corrupt header: datatype {code} is unknown", path=path, code="corrupt")
-    kind = np.dtype(_SCALARS[code]).newbyteorder(header.endianness)
+    kind = np.dtype(DATATYPES[code]).newbyteorder(header.endianness)
     if int(header["bitpix"]) != kind.itemsize * 8:
         raise InputError(
             f"corrupt header: bitpix is {int(header['bitpix'])}, datatype {code} has {kind.itemsize * 8}",
@@ -166,7 +159,7 @@ def _layout(header: Any, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
     return kind, tuple(shape)
 
 
-def _skip_to_data(stream: Readable, header: Any, raw: bytes, path: Path) -> None:
+def _skip_to_data(stream: Readable, header: NiftiHeader, raw: bytes, path: Path) -> None:
     """Walk the header extensions (never kept: they may hold private text) up to the voxels."""
     offset = float(header["vox_offset"])
     if not offset.is_integer() or offset < len(raw) + 4:
@@ -215,7 +208,7 @@ def _voxels(stream: Readable, file: BinaryIO, shape: tuple[int, ...], kind: np.d
     return as_stored(read_exactly(stream, declared, path), kind).reshape(shape, order="F")
 
 
-def _to_channels(values: NDArray[Any], header: Any, volume: int | None, path: Path) -> NDArray[Any]:
+def _to_channels(values: NDArray[Any], header: NiftiHeader, volume: int | None, path: Path) -> NDArray[Any]:
     if values.ndim == 3:
         if volume not in (None, 0):
             raise InputError(f"volume {volume} was asked for, the file holds only volume 0", path=path, code="usage")
@@ -225,7 +218,8 @@ def _to_channels(values: NDArray[Any], header: Any, volume: int | None, path: Pa
     if values.ndim == 4 and volume is not None:
         if not 0 <= volume < values.shape[3]:
             raise InputError(f"volume {volume} of a file with {values.shape[3]}", path=path, code="usage")
-        return values[None, ..., volume]
+        # a copy, so that the others' memory is given back
+        return values[None, ..., volume].copy(order="F")
     raise InputError(
         f"{values.ndim}D image of size {values.shape}: several volumes where one was expected",
         path=path,
@@ -234,7 +228,7 @@ def _to_channels(values: NDArray[Any], header: Any, volume: int | None, path: Pa
     )
 
 
-def _scale(data: NDArray[Any], header: Any, path: Path) -> NDArray[Any]:
+def _scale(data: NDArray[Any], header: NiftiHeader, path: Path) -> NDArray[Any]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or np.isnan(slope):
         return data

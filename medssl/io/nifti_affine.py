@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError, UsageError
+from medssl.io.nifti_header import NiftiHeader
 from medssl.volume import spacing_of
 
 MAX_SHIFT_MM = 1.0
@@ -24,7 +24,7 @@ Affine = NDArray[np.float64]
 
 
 def choose_affine(
-    header: Any, shape: tuple[int, ...], path: Path, prefer: str | None
+    header: NiftiHeader, shape: tuple[int, ...], path: Path, prefer: str | None
 ) -> tuple[Affine, tuple[str, ...]]:
     """The affine to RAS millimetres and its flags.
 
@@ -64,7 +64,7 @@ def choose_affine(
     return chosen, flags
 
 
-def _coded_maps(header: Any, scale: float, path: Path, prefer: str | None) -> tuple[dict[str, Affine], bool]:
+def _coded_maps(header: NiftiHeader, scale: float, path: Path, prefer: str | None) -> tuple[dict[str, Affine], bool]:
     """The maps that have a code, and whether the one that was not preferred is senseless."""
     maps: dict[str, Affine] = {}
     broken = False
@@ -86,12 +86,12 @@ def _coded_maps(header: Any, scale: float, path: Path, prefer: str | None) -> tu
     return maps, broken
 
 
-def _sform(header: Any) -> Affine:
+def _sform(header: NiftiHeader) -> Affine:
     rows = [np.asarray(header[name], dtype=np.float64) for name in ("srow_x", "srow_y", "srow_z")]
     return np.vstack([*rows, [0.0, 0.0, 0.0, 1.0]])
 
 
-def _qform(header: Any) -> Affine:
+def _qform(header: NiftiHeader) -> Affine:
     """The rotation of the header's quaternion, with its spacing and handedness.
 
     Raises:
@@ -126,14 +126,15 @@ def _checked(affine: Affine, name: str) -> Affine:
         raise InputError(f"the affine of the {name} has numbers that are not finite (NaN or Inf)")
     sizes = spacing_of(affine)
     if min(sizes) < MIN_VOXEL_MM or max(sizes) > MAX_VOXEL_MM:
-        raise InputError(f"the affine's voxel size {[float(f'{n:.4g}') for n in sizes]} mm makes no sense")
+        what = "singular: it cannot be inverted, its" if min(sizes) < MIN_VOXEL_MM else "senseless: its"
+        raise InputError(f"the affine is {what} voxel size is {' × '.join(f'{n:.3g}' for n in sizes)} mm")
     # the columns' directions alone: a small voxel is not a flat one
     if abs(np.linalg.det(affine[:3, :3] / sizes)) < 1e-6:
         raise InputError("the affine is singular: it cannot be inverted, its axes lie in one plane")
     return affine
 
 
-def _uncoded(header: Any, scale: float, path: Path) -> Affine:
+def _uncoded(header: NiftiHeader, scale: float, path: Path) -> Affine:
     spacing = np.asarray(header["pixdim"][1:4], dtype=np.float64)
     if not np.isfinite(spacing).all() or (spacing <= 0).any():
         raise InputError(
@@ -141,7 +142,11 @@ def _uncoded(header: Any, scale: float, path: Path) -> Affine:
             path=path,
             code="geometry",
         )
-    affine = _to_mm(np.asarray(header.get_base_affine(), dtype=np.float64), scale)
+    # as nibabel has it: the first axis runs to the left, and the origin is in the middle of the volume
+    steps = spacing * [-1.0, 1.0, 1.0]
+    affine = np.diag([*steps, 1.0])
+    affine[:3, 3] = -steps * (np.asarray(header["dim"][1:4], dtype=np.float64) - 1) / 2
+    affine = _to_mm(affine, scale)
     return _checked(affine, "pixdim")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from medssl.atomic import replacing
 from medssl.errors import InputError, UsageError
+from medssl.io.deflate import packing
 from medssl.io.nifti_affine import is_sheared
+from medssl.io.nifti_header import packed_header
 from medssl.io.sniff import suffix_of
 from medssl.volume import LPS_TO_RAS, Volume, spacing_of
 
 FORMATS = (".nii.gz", ".nii", ".mha", ".nrrd", ".npz")
+_SLAB_BYTES = 1 << 22
 
 
 def write(volume: Volume, path: str | Path) -> None:
@@ -69,21 +72,17 @@ def _write_npz(volume: Volume, data: NDArray[Any], path: Path) -> None:
 
 
 def _write_nifti(volume: Volume, data: NDArray[Any], path: Path) -> None:
-    import nibabel
-
     # channels are the fifth axis with the intent "vector", as ITK and ANTs have it
     spatial = data[0] if data.shape[0] == 1 else np.moveaxis(data, 0, 3)[:, :, :, None]
-    image = nibabel.Nifti1Image(spatial, volume.affine)
-    image.header.set_xyzt_units("mm")
-    if data.shape[0] > 1:
-        image.header.set_intent("vector")
-    image.set_sform(volume.affine, code=1)
-    if is_sheared(volume.affine):
-        image.set_qform(None, code=0)
-        image.header["pixdim"][1:4] = spacing_of(volume.affine)
-    else:
-        image.set_qform(volume.affine, code=1)
-    nibabel.save(image, path)
+    kind = data.dtype.newbyteorder("<")
+    header = packed_header(spatial.shape, kind, volume.affine, is_sheared(volume.affine))
+    with open(path, "wb") as file, packing(file) if path.name.lower().endswith(".gz") else nullcontext(file) as stream:
+        stream.write(header)
+        # the first axis runs fastest in the file; a slab at a time needs no second copy of the volume
+        last = spatial.ndim - 1
+        step = max(1, _SLAB_BYTES * spatial.shape[last] // spatial.nbytes)
+        for start in range(0, spatial.shape[last], step):
+            stream.write(spatial[..., start : start + step].astype(kind, copy=False).tobytes(order="F"))
 
 
 def _write_itk(volume: Volume, data: NDArray[Any], path: Path) -> None:
