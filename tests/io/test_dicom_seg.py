@@ -66,10 +66,10 @@ def test_a_tilted_or_turned_segmentation_follows_its_scan(tmp_path):
         ("sagittal", (0, 1, 0, 0, 0, -1), (3.0, 0.0, 0.0)),
     ):
         scan = write_slices(tmp_path / name, step=step, directions=directions)
-        places = [tuple(10.0 * (a + 1) + k * step[a] for a in range(3)) for k in (2, 0)]
+        places = [tuple(10.0 * (a + 1) + k * step[a] for a in range(3)) for k in (3, 0)]
         path = write_seg(tmp_path / f"{name}.dcm", [(1, place, PLANE) for place in places], directions=directions)
         label = read_label(path, scan)
-        np.testing.assert_array_equal(label.data[0], PLANE[..., None] * np.array([1, 0, 1, 0]))
+        np.testing.assert_array_equal(label.data[0], PLANE[..., None] * np.array([1, 0, 0, 1]))
         alone = read_label(path)
         np.testing.assert_allclose(alone.affine, read(scan).affine, atol=1e-9)
         assert alone.flags == (("sheared",) if name == "tilt" else ())
