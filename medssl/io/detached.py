@@ -93,6 +93,8 @@ class Payload:
     def _packed(self, file: BinaryIO, size: int, path: Path) -> NDArray[np.uint8]:
         stream = unpacked(file, self.encoding, path)
         left = max(self.skip, 0)
+        if left > _MOST_TEXT:
+            raise InputError(f"byte skip {left} is over the limit of {_MOST_TEXT}", path=path, code="too-large")
         while left:
             passed = len(read_some(stream, min(left, 1 << 18), path))
             if not passed:

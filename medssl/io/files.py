@@ -29,7 +29,7 @@ DEFLATE_LIMIT = 1040
 _PIECE = 1 << 18
 """Unpacked bytes that are copied at a time, few enough to be still in the processor's cache."""
 
-_OPEN = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Readable(Protocol):
@@ -51,7 +51,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         # the kind is looked at before opening (a device may act on open) and again on what was opened
         refuse_irregular(path, os.stat(path).st_mode)
-        handle = os.open(path, _OPEN)
+        handle = os.open(path, OPEN_FLAGS)
     except OSError as error:
         raise from_os_error(error, path) from error
     try:
@@ -89,7 +89,8 @@ def check_size(shape: Sequence[int], itemsize: int, path: Path, packed: int | No
         )
     voxels = 1
     for n in shape:
-        voxels *= int(n)
+        # far over the limit is enough to know: a hostile product has more digits than can be shown
+        voxels = min(voxels * int(n), 1 << 100)
     size = voxels * itemsize
     if voxels > MAX_VOXELS or size > MAX_BYTES:
         raise InputError(
