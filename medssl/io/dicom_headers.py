@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medssl.errors import InputError, MedsslError, from_os_error
 from medssl.io.dicom_files import parse, refuse_bomb
@@ -21,29 +22,31 @@ FIRST_READ = 1 << 14
 MAX_WALK = 1 << 22
 """A plain header beyond this many bytes is left to the full parser."""
 
-_CHUNK = 64
+_CHUNK = 32
 _THREADS = 8
+_SLOW_S = 2e-4
+"""Waiting this long for each file is worth threads."""
+
 _PADDING = 0xFFFCFFFC
 _DOING = "reading DICOM headers"
 
 
-@dataclass(frozen=True)
-class Seal:
+class Seal(NamedTuple):
     """What tells that a file is still the one whose header was read."""
 
     size: int
     changed_ns: int
     inode: int
+    device: int
 
     @classmethod
     def of(cls, handle: int) -> Seal:
         """The seal of an open file."""
         state = os.fstat(handle)
-        return cls(state.st_size, state.st_mtime_ns, state.st_ino)
+        return cls(state.st_size, state.st_mtime_ns, state.st_ino, state.st_dev)
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where the pixels of a plainly written single frame lie in their file.
 
     Args:
@@ -131,16 +134,28 @@ def read_headers(
     Args:
         paths: the files.
         progress: called with files done, files in all, and what is being done.
-        workers: threads. A walk takes little time, but a network disk answers slowly and many at once.
+        workers: threads; by default one, and more from where files are waited for, as on a network disk.
     """
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    done = 0
-    for answers in in_order(_headers_of, chunks, _DOING, workers=workers or _THREADS):
-        for answer in answers:
-            yield answer
-            done += 1
-            if progress is not None:
-                progress(done, len(paths), _DOING)
+    for done, answer in enumerate(_answers(paths, workers), 1):
+        if progress is not None:
+            progress(done, len(paths), _DOING)
+        yield answer
+
+
+def _answers(paths: Sequence[Path], workers: int | None) -> Iterator[Header | MedsslError]:
+    """In one thread while files answer at once: more would only wait for the interpreter's lock."""
+    at = 0
+    while at < len(paths) and workers in (None, 1):
+        began, worked = time.perf_counter(), time.thread_time()
+        found = _headers_of(paths[at : at + _CHUNK])
+        waited = (time.perf_counter() - began) - (time.thread_time() - worked)
+        yield from found
+        at += len(found)
+        if workers is None and waited > _SLOW_S * len(found):
+            break
+    chunks = [paths[start : start + _CHUNK] for start in range(at, len(paths), _CHUNK)]
+    for found in in_order(_headers_of, chunks, _DOING, workers=workers or _THREADS):
+        yield from found
 
 
 def _headers_of(paths: Sequence[Path]) -> list[Header | MedsslError]:

@@ -6,7 +6,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from medssl.io.dicom_series import Stack
 from medssl.io.dicom_stored import PIXEL_TAGS, Compressed, cleaned, compressed_plane, parsed_plane, plain_plane
 from medssl.io.dicom_values import rescaled
 from medssl.io.dicom_walk import UNDEFINED
-from medssl.io.files import check_size, open_regular
+from medssl.io.files import OPEN_FLAGS, check_size, open_regular
 
 Plane = NDArray[Any]
 
@@ -64,17 +63,7 @@ def _together(frames: Sequence[Frame], plane: Callable[[Frame, Plane | None], Pl
         elif not np.may_share_memory(got, out):
             out[k] = got
 
-    threads = parallel()
-    if threads == 1 or len(frames) < 4:
-        for k in range(1, len(frames)):
-            fill(k)
-    else:
-        with ThreadPoolExecutor(threads, thread_name_prefix="medssl-pixels") as pool:
-            try:
-                for _ in pool.map(fill, range(1, len(frames))):
-                    pass
-            finally:
-                pool.shutdown(cancel_futures=True)
+    _in_threads(fill, len(frames))
     if not others:
         return out
     kind = _at_most_32(np.result_type(out.dtype, *{one.dtype for one in others.values()}))
@@ -82,6 +71,33 @@ def _together(frames: Sequence[Frame], plane: Callable[[Frame, Plane | None], Pl
     for k in range(len(frames)):
         wide[k] = others.get(k, out[k])
     return wide
+
+
+def _in_threads(fill: Callable[[int], None], count: int) -> None:
+    """Call a function with 1, 2, … below ``count``; of several failures the first in this order is raised."""
+    waiting, lock = iter(range(1, count)), threading.Lock()
+    failures: dict[int, BaseException] = {}
+
+    def work() -> None:
+        while not failures:
+            with lock:
+                k = next(waiting, count)
+            if k == count:
+                return
+            try:
+                fill(k)
+            except BaseException as error:
+                failures[k] = error
+
+    others = [threading.Thread(target=work, name="medssl-pixels") for _ in range(min(parallel(), count // 4) - 1)]
+    for thread in others:
+        thread.start()
+    work()
+    for thread in others:
+        thread.join()
+    if failures:
+        # numbers are given out in order, so every lower one has been tried
+        raise failures[min(failures)]
 
 
 def _at_most_32(kind: np.dtype[Any]) -> np.dtype[Any]:
@@ -151,9 +167,13 @@ def _parsed(frame: Frame) -> Any:
 @contextmanager
 def _unchanged(frame: Frame) -> Iterator[int]:
     try:
-        with open_regular(frame.path) as file:
-            _check_seal(file.fileno(), frame)
-            yield file.fileno()
+        # the seal tells that this is the regular file whose header was read
+        handle = os.open(frame.path, OPEN_FLAGS)
+        try:
+            _check_seal(handle, frame)
+            yield handle
+        finally:
+            os.close(handle)
     except OSError as error:
         raise from_os_error(error, frame.path) from error
 

@@ -48,32 +48,22 @@ class Element(NamedTuple):
     value: Any
 
 
-class Tags:
+class Tags(dict[str | int, Any]):
     """Values of a header by keyword, as the full parser gives them; a tag that was not asked for is absent.
 
-    Args:
-        values: by keyword, or by number for private tags; None for an empty element.
+    An empty element is None. A private tag stands under its number, as an ``Element``.
+
+    Example:
+        >>> tags = Tags({"Rows": 512, 0x00190010: Element("SIEMENS MR HEADER")})
+        >>> tags.get("Rows"), tags.Rows, "Columns" in tags, tags[0x00190010].value
+        (512, 512, False, 'SIEMENS MR HEADER')
     """
 
-    __slots__ = ("_values",)
-
-    def __init__(self, values: dict[str | int, Any]) -> None:
-        self._values = values
-
-    def __contains__(self, name: str | int) -> bool:
-        return name in self._values
-
-    def __getitem__(self, name: str | int) -> Any:
-        value = self._values[name]
-        return Element(value) if isinstance(name, int) else value
-
-    def get(self, name: str | int, default: Any = None) -> Any:
-        """The value, or the default where the tag is absent."""
-        return self[name] if name in self._values else default
+    __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self._values[name]
+            return self[name]
         except KeyError:
             raise AttributeError(name) from None
 

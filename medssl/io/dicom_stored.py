@@ -269,6 +269,9 @@ def cleaned(stored: NDArray[Any], used: int, high: int, signed: bool, in_place: 
     if used == allocated and (stored.dtype.kind == "i") == signed:
         return stored
     plain = stored.view(f"u{stored.dtype.itemsize}")
+    if not signed and (high == used - 1 and not int(plain.max()) >> used):
+        # nothing is there to clear
+        return plain
     lifted = np.left_shift(plain, allocated - 1 - high, out=plain if in_place else None)
     out: NDArray[Any] = lifted.view(f"{'i' if signed else 'u'}{stored.dtype.itemsize}")
     np.right_shift(out, allocated - used, out=out)

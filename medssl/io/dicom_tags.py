@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,24 @@ def orientation(dataset: Any, path: Path) -> NDArray[np.float64]:
     Raises:
         InputError: ``geometry``: they are not of length 1 or not perpendicular.
     """
-    out: NDArray[np.float64] = numbers(dataset, "ImageOrientationPatient", 6, path).reshape(2, 3)
+    return _directions(tuple(numbers(dataset, "ImageOrientationPatient", 6, path).tolist()), path)
+
+
+def _directions(six: tuple[float, ...], path: Path) -> NDArray[np.float64]:
+    try:
+        return _unit_vectors(six)
+    except InputError as error:
+        raise InputError(error.reason, path=path, code=error.code) from None
+
+
+@lru_cache(maxsize=256)
+def _unit_vectors(six: tuple[float, ...]) -> NDArray[np.float64]:
+    """Slices of a series share their orientation, and then this array too."""
+    out = np.array(six).reshape(2, 3)
     lengths = np.linalg.norm(out, axis=1)
     if np.abs(lengths - 1).max() > COSINE_TOLERANCE * 10:
         raise InputError(
             f"ImageOrientationPatient: direction cosines have length {lengths[0]:.4g} and {lengths[1]:.4g}, expected 1",
-            path=path,
             code="geometry",
         )
     out = np.asarray(out / lengths[:, None], dtype=np.float64)
@@ -76,9 +89,9 @@ def orientation(dataset: Any, path: Path) -> NDArray[np.float64]:
         angle = float(np.degrees(np.arccos(np.clip(out[0] @ out[1], -1, 1))))
         raise InputError(
             f"ImageOrientationPatient: row and column direction are not orthogonal ({angle:.2f} degrees apart)",
-            path=path,
             code="geometry",
         )
+    out.flags.writeable = False
     return out
 
 
@@ -87,6 +100,13 @@ def pixel_spacing(dataset: Any, path: Path) -> NDArray[np.float64]:
     out = numbers(dataset, "PixelSpacing", 2, path)
     if out.min() <= 0:
         raise InputError(f"PixelSpacing must be positive, got {out.tolist()}", path=path, code="geometry")
+    return _spacings((float(out[0]), float(out[1])))
+
+
+@lru_cache(maxsize=256)
+def _spacings(pair: tuple[float, float]) -> NDArray[np.float64]:
+    out = np.array(pair)
+    out.flags.writeable = False
     return out
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from medssl.io.dicom_needed import HEADER_TAGS, PRIVATE_TAGS
-from medssl.io.dicom_plain import Odd, Short, Tags, check_character_set, plain_value
+from medssl.io.dicom_plain import Element, Odd, Short, Tags, check_character_set, plain_value
 
 UNDEFINED = 0xFFFFFFFF
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -170,7 +170,8 @@ def _take(head: bytes, at: int, length: int, name: str | int, kind: bytes, out: 
     if len(data) < length:
         raise Short
     if name:
-        out[name] = plain_value(kind, data)
+        value = plain_value(kind, data)
+        out[name] = Element(value) if isinstance(name, int) else value
     else:
         check_character_set(data)
 

@@ -102,13 +102,18 @@ def check_size(shape: Sequence[int], itemsize: int, path: Path, packed: int | No
     if packed is not None:
         if size > packed * DEFLATE_LIMIT:
             raise InputError(f"{packed} packed bytes cannot hold the {size} declared", path=path, code="truncated")
-        if size > RATIO_FLOOR and size > packed * MAX_RATIO:
-            raise InputError(
-                f"{packed} packed bytes would grow to {size}, over the limit ratio of {MAX_RATIO}",
-                path=path,
-                code="too-large",
-            )
+        check_growth(size, packed, path)
     return size
+
+
+def check_growth(size: int, packed: int, path: Path) -> None:
+    """Refuse what needs a lot of memory and comes from next to nothing: the mark of a bomb."""
+    if size > RATIO_FLOOR and size > packed * MAX_RATIO:
+        raise InputError(
+            f"{packed} packed bytes would grow to {size}, over the limit ratio of {MAX_RATIO}",
+            path=path,
+            code="too-large",
+        )
 
 
 def unpacked(file: BinaryIO, encoding: str, path: Path) -> Readable:
