@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -15,6 +16,7 @@ from medssl.io.description import Description
 from medssl.io.files import (
     Readable,
     as_stored,
+    check_growth,
     check_size,
     open_regular,
     read_exactly,
@@ -57,6 +59,9 @@ def read_nifti(path: Path, *, volume: int | None = None, prefer: str | None = No
         header, raw = _header(stream, header_path)
         kind, shape = _layout(header, header_path)
         affine, flags = choose_affine(header, shape[:3], path, prefer)
+        if _scales(header):
+            # scaled voxels need memory of their own, beside those that were read
+            check_growth(math.prod(shape) * (kind.itemsize + 4), os.stat(data_path).st_size, path)
         if header_path == data_path:
             _skip_to_data(stream, header, raw, header_path)
             values = _voxels(stream, file, shape, kind, data_path)
@@ -230,8 +235,14 @@ def _to_channels(values: NDArray[Any], header: NiftiHeader, volume: int | None, 
 
 def _scale(data: NDArray[Any], header: NiftiHeader, path: Path) -> NDArray[Any]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if slope == 0 or np.isnan(slope):
+    if not _scales(header):
         return data
     if not np.isfinite(slope) or not np.isfinite(intercept):
         raise InputError(f"scl_slope {slope} and scl_inter {intercept} must be finite", path=path, code="corrupt")
     return scaled(data, slope, intercept)
+
+
+def _scales(header: NiftiHeader) -> bool:
+    """Whether there is a slope: zero and NaN say that there is none."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    return slope != 0 and not np.isnan(slope) and (slope, intercept) != (1.0, 0.0)

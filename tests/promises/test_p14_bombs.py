@@ -54,6 +54,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "claims7.nii": lambda: nifti(dim=[7, *[32767] * 7], body=b""),
     "claims.nii.gz": lambda: nifti(**HUGE),
     "ratio.nii.gz": lambda: zeros(1, nifti(dim=[3, 1024, 1024, 512, 1, 1, 1, 1], body=NOISE)),
+    "scaled.nii.gz": lambda: zeros(
+        1, nifti(dim=[3, 800, 800, 400, 1, 1, 1, 1], datatype=2, bitpix=8, scl_slope=2, body=NOISE[:300_000])
+    ),
     "more.nii.gz": lambda: zeros(300, nifti()),
     "claims.nrrd": lambda: nrrd(sizes="60000 60000 60000"),
     "numbers.nrrd": lambda: nrrd(sizes="99999999999999999 99999999999999999 9999999999999999"),
