@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from medssl.errors import InputError, MedsslError, ResourceError, UsageError, from_os_error
-from medssl.io.dicom_files import quiet
+from medssl.io.dicom_files import dicom_files, quiet
 from medssl.io.folder import is_dicom
 from medssl.io.label_nearest import nearest_onto
 from medssl.io.sniff import SUFFIXES, sniff, suffix_of
@@ -126,6 +126,24 @@ def read_label(
     )
     label = as_label(label, file)
     return nearest_onto(label, scan) if own and scan is not None else label
+
+
+def is_label(path: Path) -> bool:
+    """Whether a path is a DICOM segmentation or structure set, or a folder that holds one and no scan."""
+    found = guarded(lambda: _dicom_label(path), path)
+    if found is None or not path.is_dir():
+        return found is not None
+    return sum(1 for _ in guarded(lambda: list(dicom_files(path)), path)) == 1
+
+
+def names_of(path: Path) -> dict[int, str]:
+    """Segment number → name that may be shown, of a DICOM label; empty for other label maps."""
+    found = guarded(lambda: _dicom_label(path), path)
+    if found is None:
+        return {}
+    from medssl.io.dicom_label import segments_of
+
+    return {one.number: one.name for one in guarded(lambda: segments_of(*found), path)}
 
 
 def _dicom_label(path: Path) -> tuple[Path, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,15 @@ from medssl.io.sniff import suffix_of
 from medssl.volume import LPS_TO_RAS, Volume, spacing_of
 
 FORMATS = (".nii.gz", ".nii", ".mha", ".nrrd", ".npz")
+_OTHERS = {
+    ".hdr": "a pair is read but not written: choose .nii",
+    ".img": "a pair is read but not written: choose .nii",
+    ".mhd": "a detached header is read but not written: choose .mha",
+    ".nhdr": "a detached header is read but not written: choose .nrrd",
+    ".npy": "an array alone has no geometry: choose .npz",
+    ".dcm": "DICOM is read but not written",
+    ".gz": "choose .nii.gz",
+}
 _SLAB_BYTES = 1 << 22
 
 
@@ -36,9 +45,7 @@ def write(volume: Volume, path: str | Path) -> None:
         ResourceError: the disk is full or read-only.
     """
     where = Path(path)
-    suffix = suffix_of(where)
-    if suffix not in FORMATS:
-        raise UsageError(f"expected a name that ends in one of {', '.join(FORMATS)}", path=where)
+    suffix = check_target(where)
     data = _plain(volume.data, where)
     with replacing(where) as temporary:
         if suffix == ".npz":
@@ -47,6 +54,24 @@ def write(volume: Volume, path: str | Path) -> None:
             _write_nifti(volume, data, temporary)
         else:
             _write_itk(volume, data, temporary)
+
+
+def check_target(path: str | Path, sources: Iterable[str | Path] = ()) -> str:
+    """The suffix that names the format, before anything is read.
+
+    Raises:
+        UsageError: no format has that suffix, or the target is one of the sources.
+    """
+    where = Path(path)
+    suffix = suffix_of(where)
+    if suffix not in FORMATS:
+        raise UsageError(
+            f"expected a name that ends in one of {', '.join(FORMATS)}", path=where, hint=_OTHERS.get(suffix)
+        )
+    for source in sources:
+        if where.exists() and Path(source).exists() and where.samefile(source):
+            raise UsageError("the target is the source", path=where, code="exists", hint="choose another name")
+    return suffix
 
 
 def _plain(data: NDArray[Any], path: Path) -> NDArray[Any]:

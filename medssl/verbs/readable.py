@@ -104,9 +104,11 @@ def of_conversion(result: Result) -> list[str]:
         "voxels": f"{size(result['shape'])}, {count(result['channels'], 'channel')}, {kind}{result['dtype']}",
         "spacing": size(result["spacing_mm"], "mm"),
         "axes": f"towards {result['orientation']}",
+        "units": result.get("units", ""),
         "flags": result["flags"],
     }
-    return facts(known)
+    rows = [[one["number"], one["name"] or None, one["voxels"], one["ml"]] for one in result.get("segments", [])]
+    return [*facts(known), *(table(["segment", "name", "voxels", "ml"], rows, "--json lists all") if rows else [])]
 
 
 def of_manifest(result: Result) -> list[str]:

@@ -44,7 +44,7 @@ def inspect(
 
 
 def convert(
-    src: Path = typer.Argument(..., metavar="SRC", help="A scan: a file or a DICOM folder."),
+    src: Path = typer.Argument(..., metavar="SRC", help="A scan or label: a file or a DICOM folder."),
     dst: Path = typer.Argument(..., metavar="DST", help="The file: .nii.gz, .nii, .mha, .nrrd or .npz."),
     series: str | None = typer.Option(
         None, "--series", metavar="N", help="Which series of a folder, as `inspect` numbers them."
@@ -55,15 +55,40 @@ def convert(
     allow_gaps: bool = typer.Option(
         False, "--allow-gaps", help="Resample a series with missing slices; the result is flagged."
     ),
+    suv: bool = typer.Option(False, "--suv", help="A DICOM PET in standardised uptake values by body weight."),
+    like: Path | None = typer.Option(None, "--like", metavar="SCAN", help="The scan whose grid a label map takes."),
+    segment: str | None = typer.Option(
+        None, "--segment", metavar="N", help="One segment of a DICOM label alone, by number or name."
+    ),
+    threshold: float | None = typer.Option(
+        None, "--threshold", metavar="SHARE", help="From which share on a fractional segmentation counts."
+    ),
+    resample: bool = typer.Option(
+        False, "--resample", help="Take a label map on another grid by nearest neighbour; the result is flagged."
+    ),
     json: bool = JSON,
 ) -> None:
-    """Convert one scan to another format.
+    """Convert one scan or label to another format.
 
-    Every check of the reader applies. An existing DST is replaced.
+    A DICOM segmentation or structure set becomes a label map. Every check of the reader applies. An existing DST is
+    replaced.
     """
     from medssl.commands.convert import convert as run
 
-    result = run(src, dst, series=series, volume=volume, prefer=prefer, nan=nan, allow_gaps=allow_gaps)
+    result = run(
+        src,
+        dst,
+        series=series,
+        volume=volume,
+        prefer=prefer,
+        nan=nan,
+        allow_gaps=allow_gaps,
+        suv=suv,
+        like=like,
+        segment=segment,
+        threshold=threshold,
+        resample=resample,
+    )
     answer(result, json, readable.of_conversion(result))
 
 
