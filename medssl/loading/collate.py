@@ -55,17 +55,8 @@ def stack(views: Sequence[View], owner: Sequence[int], name: str = "view") -> Vi
         },
         hidden=None if hidden is None else hidden.transpose(0, 1).contiguous(),
         params=[view.params for view in views],
-        displacement=_displacements(views),
+        warps=[view.grid.warp for view in views] if any(view.grid.warp for view in views) else [],
     )
-
-
-def _displacements(views: Sequence[View]) -> Tensor | None:
-    """Deformations of a role's views, zero where a view has none; None where none has."""
-    fields = [view.grid.displacement for view in views]
-    if all(one is None for one in fields):
-        return None
-    shape = (3, *views[0].image.shape[1:])
-    return torch.stack([torch.zeros(shape) if one is None else torch.from_numpy(one) for one in fields])
 
 
 def _stack_all(parts: Sequence[Tensor | None], name: str, what: str) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from medssl.views.augment import choose
 from medssl.views.crops.random_crop import RandomCrop
 from medssl.views.settings import ViewSettings
@@ -18,12 +20,13 @@ def random_crops(settings: ViewSettings, count: int = 1, masks: MaskPolicy | Non
     """
     # the crop zooms, and not the geometry on top of it, so that the view's box is what it covers
     crop = RandomCrop(settings.crop, scale=settings.scale)
-    return Role(crop, count, spatial=turns(settings), augment=augmentations(settings), masks=masks)
+    spatial = replace(turns(settings), stretch=settings.stretch)
+    return Role(crop, count, spatial=spatial, augment=augmentations(settings), masks=masks)
 
 
 def turns(settings: ViewSettings) -> Spatial:
-    """Flips and rotations without the zoom."""
-    return Spatial(flip=settings.flip, rotate_deg=settings.rotate_deg)
+    """Flips, rotations and deformation without the zoom."""
+    return settings.turns
 
 
 def augmentations(settings: ViewSettings) -> tuple[Augmentation, ...]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medssl.views.warp import Warp
+
 Array = NDArray[np.float64]
+
+INVERTED = 1e-5
+"""Voxels of change below which the iteration of ``Grid.from_mm`` ends; what is left is at most ten times that."""
+
+INVERSIONS = 200
+"""Steps of that iteration at most: each shrinks the error by a tenth or more (``medssl.views.warp.LARGEST``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +52,22 @@ class Grid:
         affine: 4×4 float64, view voxel index to RAS millimetres: crop, zoom, flip, rotation, scale and
             anisotropy in one.
         box: the place before flips and rotation; it says where, not how it is turned.
-        displacement: optional ``(3, i, j, k)`` float32 millimetres added after the affine.
+        warp: elastic deformation: displacements in millimetres, added after the affine.
+
+    Raises:
+        ValueError: the affine is not finite, or the deformation is of another shape.
     """
 
     shape: tuple[int, int, int]
     affine: Array
     box: Box
-    displacement: NDArray[np.float32] | None = None
+    warp: Warp | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.affine).all():
+            raise ValueError("a grid's affine must be finite")
+        if self.warp is not None and self.warp.shape != tuple(self.shape):
+            raise ValueError(f"the deformation must be of shape {self.shape}, got {self.warp.shape}")
 
     @classmethod
     def of(cls, shape: tuple[int, int, int], affine: Array) -> Grid:
@@ -63,21 +81,56 @@ class Grid:
         affine = np.asarray(affine, dtype=np.float64)
         return cls(shape, affine, Box(affine, shape))
 
+    @cached_property
+    def displacement(self) -> NDArray[np.float32] | None:
+        """``(3, i, j, k)`` float32 millimetres that are added after the affine, or None; computed when asked for."""
+        return None if self.warp is None else self.warp.field().astype(np.float32)
+
     def to_mm(self, index: NDArray[Any]) -> Array:
-        """Millimetres of view voxel indices ``(N, 3)``; with a displacement, indices must be whole voxels."""
+        """Millimetres of view voxel indices ``(N, 3)``, which may be fractional."""
         mm = apply(self.affine, index)
-        if self.displacement is not None:
-            i, j, k = np.rint(np.asarray(index)).astype(int).T
-            mm = mm + self.displacement[:, i, j, k].T
-        return mm
+        return mm if self.warp is None else mm + self.warp.at(index)
 
     def from_mm(self, mm: NDArray[Any]) -> Array:
-        """View voxel indices ``(N, 3)`` of millimetres; exact without displacement, else the affine part's inverse."""
-        return apply(np.linalg.inv(self.affine), mm)
+        """View voxel indices ``(N, 3)`` of millimetres; under a deformation to 1e-4 voxels, by iteration.
+
+        Raises:
+            ValueError: the deformation folds, so that there is no one answer (see ``Warp.bounded``).
+        """
+        back = np.linalg.inv(self.affine)
+        start = apply(back, mm)
+        if self.warp is None:
+            return start
+        index = start
+        for _ in range(INVERSIONS):
+            after = start - self.warp.at(index) @ back[:3, :3].T
+            change = float(np.abs(after - index).max(initial=0.0))
+            index = after
+            if change < INVERTED:
+                return index
+        raise ValueError("the deformation has no inverse: its control points lie too far from their places")
 
     def then(self, inner: Array) -> Grid:
-        """The grid after a 4×4 map of view voxel index to view voxel index (flip, rotation, scale); the box stays."""
-        return Grid(self.shape, self.affine @ inner, self.box, self.displacement)
+        """The grid after a 4×4 map of view voxel index to view voxel index (flip, rotation, scale); the box stays.
+
+        Raises:
+            ValueError: after a deformation, for anything but flips and quarter turns about the view's centre.
+        """
+        if self.warp is None:
+            return Grid(self.shape, self.affine @ inner, self.box)
+        turn = np.rint(inner[:3, :3])
+        axes = tuple(int(axis) for axis in np.abs(turn).argmax(axis=0))
+        shape = tuple(self.shape[axis] for axis in axes)
+        if shape != tuple(self.shape) or np.abs(inner - about_centre(turn, self.shape)).max() > 1e-9:
+            raise ValueError("only flips and quarter turns about the centre may follow a deformation")
+        if sorted(axes) != [0, 1, 2]:
+            raise ValueError("only flips and quarter turns about the centre may follow a deformation")
+        signs = tuple(int(turn[axis, view]) for view, axis in enumerate(axes))
+        return Grid(self.shape, self.affine @ inner, self.box, self.warp.turned(axes, signs))
+
+    def warped(self, warp: Warp | None) -> Grid:
+        """The grid with a deformation in the place of the one it has."""
+        return Grid(self.shape, self.affine, self.box, warp)
 
 
 def apply(affine: NDArray[Any], points: NDArray[Any]) -> Array:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from medssl.errors import RecipeError, UsageError
@@ -21,6 +20,7 @@ from medssl.views.sample import sample
 from medssl.views.scan import scan_of
 from medssl.views.spatial import apply_spatial, draw_spatial
 from medssl.views.view import IDS, Augmentation, MaskPolicy, Role, Scan, View
+from medssl.views.warp import Warp
 
 Params = Mapping[str, Any]
 
@@ -156,16 +156,14 @@ def _plain(grid: Grid) -> dict[str, Any]:
         "affine": grid.affine.tolist(),
         "box": {"shape": [int(n) for n in grid.box.shape], "affine": grid.box.affine.tolist()},
     }
-    return out if grid.displacement is None else {**out, "displacement": grid.displacement.tolist()}
+    return out if grid.warp is None else {**out, "warp": grid.warp.to_plain()}
 
 
 def _grid(data: Mapping[str, Any]) -> Grid:
-    moved: NDArray[np.float32] | None = None
-    if "displacement" in data:
-        moved = np.asarray(data["displacement"], dtype=np.float32)
     (i, j, k), (bi, bj, bk) = data["shape"], data["box"]["shape"]
     box = Box(np.asarray(data["box"]["affine"], dtype=np.float64), (bi, bj, bk))
-    return Grid((i, j, k), np.asarray(data["affine"], dtype=np.float64), box, moved)
+    warp = Warp.from_plain(data["warp"], (i, j, k)) if "warp" in data else None
+    return Grid((i, j, k), np.asarray(data["affine"], dtype=np.float64), box, warp)
 
 
 def _name_of(part: Augmentation) -> str:

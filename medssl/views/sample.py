@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from medssl.store.entry import Voxels
 from medssl.store.store import Store
-from medssl.views.grid import Array, Grid, apply
-
-WHOLE = 1e-5
-"""Voxels by which a grid may miss the stored voxels and still be a copy of them."""
-
-EDGE = 1e-4
-"""Voxels by which a centre may pass the scan's edge through rounding and still be inside."""
+from medssl.views.block import Block, Steps, Voxel, box_around, places, steps_of
+from medssl.views.grid import Grid
+from medssl.views.kernels import run
+from medssl.views.kernels.choice import compiled
 
 Sampled = tuple[Tensor, Tensor, Tensor | None]
 
@@ -32,7 +26,10 @@ def sample(store: Store, position: int, grid: Grid, label: bool = False) -> Samp
     ``clip((v − low) / (high − low), 0, 1)``. A voxel is valid when its centre lies in the box of the scan's voxels
     (half a voxel beyond the outermost centres, where the edge is repeated); elsewhere the image is 0. Labels are
     those of the nearest voxel. A grid that falls on the stored voxels, also flipped or with axes exchanged, copies
-    them without interpolation.
+    them without interpolation. Only the stored voxels that the grid needs are read.
+
+    A grid coarser than the stored voxels takes the values at its centres, as is usual in the field: fine structure
+    may alias. Prepare a store of the coarser spacing where views are meant to be coarse.
 
     Args:
         store: the store.
@@ -47,122 +44,106 @@ def sample(store: Store, position: int, grid: Grid, label: bool = False) -> Samp
     Raises:
         InputError: ``store-corrupt``; or ``label`` where there is no label map.
     """
+    return sample_block(read_block(store, position, [grid], label), grid)
+
+
+def read_block(store: Store, position: int, grids: Sequence[Grid], label: bool = False) -> Block:
+    """The stored voxels that some grids of a scan need together, read once.
+
+    Args:
+        store: the store.
+        position: which scan.
+        grids: the views that will be sampled.
+        label: whether the label map is wanted.
+
+    Raises:
+        InputError: as ``sample``.
+    """
     voxels = store.entry(position).voxels
-    into = np.linalg.inv(voxels.affine) @ grid.affine
-    steps = _steps(into) if grid.displacement is None else None
+    shape = (voxels.shape[1], voxels.shape[2], voxels.shape[3])
+    low, high = box_around(grids, voxels.affine, shape)
+    width = voxels.high - voxels.low
+    return Block(
+        store.read(position, low, high),
+        low,
+        shape,
+        voxels.affine,
+        voxels.scale / width,
+        (voxels.offset - voxels.low) / width,
+        store.read_label(position, low, high) if label else None,
+    )
+
+
+def sample_block(block: Block, grid: Grid) -> Sampled:
+    """The voxels of a grid from a block that holds all it needs; see ``sample``.
+
+    Compiled where it can be, else by torch: the same to 1e-5 of the network's range.
+
+    Raises:
+        ValueError: the block lacks voxels that the grid needs.
+    """
+    found = places(grid, block)
+    steps = steps_of(grid, block.affine)
     if steps is not None:
-        return _copy(store, position, voxels, steps, grid.shape, label)
-    return _interpolate(store, position, voxels, _places(grid, into, voxels), label)
+        return _copy(block, steps, grid.shape)
+    if compiled() is not None:
+        return run.interpolate(block, grid, found)
+    image, valid, label = sample_batch([block], [grid])
+    return image[0], valid[0], None if label is None else label[0]
 
 
-@dataclass(frozen=True)
-class _Steps:
-    """A grid that falls on stored voxels: for each view axis the stored axis and its sign, and the first voxel."""
+def sample_batch(blocks: Sequence[Block], grids: Sequence[Grid], device: torch.device | str = "cpu") -> Sampled:
+    """Views of one shape, one from each block, made together on a device by torch.
 
-    axes: tuple[int, ...]
-    signs: tuple[int, ...]
-    start: tuple[int, ...]
+    Args:
+        blocks: as many as grids, with one count of channels; all with labels, or none. Their data may be tensors
+            that lie on the device already.
+        grids: the views.
+        device: where the work is done and the views lie.
+
+    Returns:
+        Image ``(N, C, i, j, k)``, valid ``(N, 1, i, j, k)`` and label ``(N, 1, i, j, k)`` or None; the same numbers
+        as ``sample_block``'s to 1e-5 of the network's range.
+
+    Raises:
+        ValueError: the views differ in shape or the blocks in channels, or a block lacks voxels.
+    """
+    from medssl.views.kernels.gather import gather
+
+    if len(blocks) != len(grids) or not grids:
+        raise ValueError(f"there must be as many blocks as grids, at least one, got {len(blocks)} and {len(grids)}")
+    kinds = {(grid.shape, block.data.shape[0], block.label is None) for grid, block in zip(grids, blocks, strict=True)}
+    if len(kinds) > 1:
+        raise ValueError(f"views of a batch must share shape, channels and labels, got {sorted(kinds)}")
+    found = [places(grid, block) for grid, block in zip(grids, blocks, strict=True)]
+    return gather(blocks, grids, found, torch.device(device))
 
 
-def _steps(into: Array) -> _Steps | None:
-    whole = np.rint(into)
-    if np.abs(into - whole).max() > WHOLE or (np.abs(whole[:3, :3]).sum(axis=0) != 1).any():
-        return None
-    if (np.abs(whole[:3, :3]).sum(axis=1) != 1).any():
-        return None
-    axes = tuple(int(np.argmax(np.abs(whole[:3, view]))) for view in range(3))
-    signs = tuple(int(whole[axis, view]) for view, axis in enumerate(axes))
-    return _Steps(axes, signs, tuple(int(value) for value in whole[:3, 3]))
-
-
-def _copy(
-    store: Store, position: int, voxels: Voxels, steps: _Steps, shape: tuple[int, int, int], label: bool
-) -> Sampled:
-    low, high = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
-    inside: list[slice] = [slice(0, 0)] * 3
-    for view, (axis, sign) in enumerate(zip(steps.axes, steps.signs, strict=True)):
-        count, first = voxels.shape[axis + 1], steps.start[axis]
-        # view voxel v is the stored voxel first + sign·v
-        begin = max(0, -first if sign > 0 else first - count + 1)
-        end = min(shape[view], count - first if sign > 0 else first + 1)
-        inside[view] = slice(begin, max(begin, end))
-        ends = sorted((first + sign * begin, first + sign * (end - 1)))
-        low[axis], high[axis] = ends[0], ends[1] + 1
-    image = torch.zeros((voxels.shape[0], *shape))
-    valid = torch.zeros((1, *shape), dtype=torch.bool)
-    mask = torch.full((1, *shape), -1, dtype=torch.int64) if label else None
+def _copy(block: Block, steps: Steps, shape: Voxel) -> Sampled:
+    inside, low, high = steps.inside(shape, block.shape)
+    full = all(part.stop - part.start == n for part, n in zip(inside, shape, strict=True))
+    image = (torch.empty if full else torch.zeros)((block.data.shape[0], *shape))
+    valid = torch.full((1, *shape), full)
+    mask = None if block.label is None else torch.full((1, *shape), -1, dtype=torch.int64)
     if all(part.stop > part.start for part in inside):
         place = (slice(None), *inside)
-        image[place] = _normalize(
-            _turned(store.read(position, low.tolist(), high.tolist()), steps, torch.float32), voxels
-        )
+        box = (slice(None), *(slice(a - b, c - b) for a, b, c in zip(low, block.low, high, strict=True)))
+        turned = _turned(block.data[box], steps)
+        if compiled() is not None:
+            run.copy(block, turned, image, inside)
+        else:
+            image[place] = _to_network(block, turned)
         valid[place] = True
         if mask is not None:
-            mask[place] = _turned(store.read_label(position, low.tolist(), high.tolist()), steps, torch.int64)
-    elif label:
-        store.read_label(position, (0, 0, 0), (1, 1, 1))  # a missing label map is an error wherever the grid lies
+            mask[place] = torch.from_numpy(_turned(block.label[box], steps).astype(np.int64))
     return image, valid, mask
 
 
-def _turned(box: NDArray[Any], steps: _Steps, dtype: torch.dtype) -> Tensor:
+def _turned(box: NDArray[Any], steps: Steps) -> NDArray[Any]:
     turned = box.transpose(0, *(axis + 1 for axis in steps.axes))
-    turned = turned[(slice(None), *(slice(None, None, sign) for sign in steps.signs))]
-    kind = np.float32 if dtype == torch.float32 else np.int64
-    return torch.from_numpy(np.ascontiguousarray(turned, dtype=kind))
+    return turned[(slice(None), *(slice(None, None, sign) for sign in steps.signs))]
 
 
-def _normalize(stored: Tensor, voxels: Voxels) -> Tensor:
-    """Stored integers, or what lies between them, in the network's range."""
-    width = voxels.high - voxels.low
-    return stored.mul_(voxels.scale / width).add_((voxels.offset - voxels.low) / width).clamp_(0.0, 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class _Places:
-    """Where view voxels lie: ``(i, j, k, 3)`` float32 stored voxels from ``low``, in the box that ends at ``high``."""
-
-    index: Tensor
-    low: NDArray[np.int64]
-    high: NDArray[np.int64]
-    valid: Tensor
-
-
-def _places(grid: Grid, into: Array, voxels: Voxels) -> _Places:
-    count = np.asarray(voxels.shape[1:])
-    corners = apply(into, np.array(list(itertools.product(*((0, n - 1) for n in grid.shape)))))
-    moved = None
-    if grid.displacement is not None:
-        linear = np.linalg.inv(voxels.affine)[:3, :3]
-        moved = np.einsum("ab,bijk->ijka", linear, grid.displacement.astype(np.float64))
-        reach = moved.reshape(-1, 3)
-        corners = np.concatenate([corners + reach.min(axis=0), corners + reach.max(axis=0)])
-    low = np.clip(np.floor(corners.min(axis=0)), 0, count - 1).astype(np.int64)
-    high = np.clip(np.ceil(corners.max(axis=0)), 0, count - 1).astype(np.int64) + 1
-    # single precision is enough once counted from the box's corner: 1e-7 of a few hundred voxels
-    origin = torch.from_numpy((into[:3, 3] - low).astype(np.float32))
-    rows = [
-        torch.from_numpy((np.arange(n)[:, None] * into[:3, axis]).astype(np.float32))
-        for axis, n in enumerate(grid.shape)
-    ]
-    index = (rows[0] + origin)[:, None, None] + rows[1][:, None] + rows[2]
-    if moved is not None:
-        index = index + torch.from_numpy(moved.astype(np.float32))
-    least = torch.from_numpy((-0.5 - EDGE - low).astype(np.float32))
-    most = torch.from_numpy((count - 0.5 + EDGE - low).astype(np.float32))
-    return _Places(index, low, high, ((index >= least) & (index <= most)).all(dim=-1)[None])
-
-
-def _interpolate(store: Store, position: int, voxels: Voxels, places: _Places, label: bool) -> Sampled:
-    box = torch.from_numpy(store.read(position, places.low.tolist(), places.high.tolist()).astype(np.float32))
-    sizes = torch.tensor(box.shape[1:], dtype=torch.float32)
-    # grid_sample counts the last axis first, from -1 at the first voxel's centre to 1 at the last one's
-    scaled = torch.where(sizes > 1, 2 * places.index / (sizes - 1).clamp(min=1) - 1, torch.zeros(()))
-    image = functional.grid_sample(box[None], scaled.flip(-1)[None], "bilinear", "border", align_corners=True)[0]
-    image = _normalize(image, voxels).masked_fill_(~places.valid, 0.0)
-    if not label:
-        return image, places.valid, None
-    stored = torch.from_numpy(store.read_label(position, places.low.tolist(), places.high.tolist()).astype(np.int64))
-    nearest = torch.floor(places.index + 0.5).long()
-    i, j, k = (nearest[..., axis].clamp_(0, size - 1) for axis, size in enumerate(stored.shape[1:]))
-    mask = stored[:, i, j, k].masked_fill_(~places.valid, -1)
-    return image, places.valid, mask
+def _to_network(block: Block, stored: NDArray[Any]) -> Tensor:
+    gain, bias = (torch.from_numpy(numbers)[:, None, None, None] for numbers in block.map_to_network())
+    return torch.from_numpy(stored.astype(np.float32)).mul_(gain).add_(bias).clamp_(0.0, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -10,10 +10,13 @@ from pydantic import Field
 from medssl.errors import RecipeError
 from medssl.recipe import choose
 from medssl.views.augment.choose import CHOICE
+from medssl.views.elastic import Elastic
 from medssl.views.view import Spatial
 
 Length = Annotated[int, Field(ge=1)]
 Factor = Annotated[float, Field(gt=0)]
+Angle = Annotated[float, Field(ge=0, le=180)]
+Stretch = Annotated[float, Field(ge=1)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -24,15 +27,19 @@ class ViewSettings:
     Args:
         crop: voxels of a view along i, j and k.
         scale: smallest and largest share of the crop's length that a view covers (zoom in below 1).
-        rotate_deg: largest rotation about each axis.
-        flip: chance of a flip along i, j and k. i is left-right: 0 unless laterality does not matter.
+        rotate_deg: largest rotation of the body about each axis, or one number for each of x, y and z.
+        flip: chance of a flip along x, y and z. x is left-right: 0 unless laterality does not matter.
+        stretch: largest further zoom, in or out, of i, j and k by themselves.
+        elastic: smooth deformation of the body: `{p: …, amplitude_mm: […, …], spacing_mm: …}`, or null.
         augment: names or ``{name: …, settings}`` of intensity augmentations, in order.
     """
 
     crop: tuple[Length, Length, Length] = (96, 96, 96)
     scale: tuple[Factor, Factor] = (1.0, 1.0)
-    rotate_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
+    rotate_deg: Angle | tuple[Angle, Angle, Angle] = 0.0
     flip: tuple[Chance, Chance, Chance] = (0.0, 0.0, 0.0)
+    stretch: tuple[Stretch, Stretch, Stretch] = (1.0, 1.0, 1.0)
+    elastic: Elastic | None = None
     augment: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
@@ -46,5 +53,10 @@ class ViewSettings:
 
     @property
     def spatial(self) -> Spatial:
-        """The geometry to draw on top of a crop."""
-        return Spatial(flip=self.flip, rotate_deg=self.rotate_deg, scale=self.scale)
+        """The geometry to draw on top of a crop, zoom included."""
+        return replace(self.turns, scale=self.scale, stretch=self.stretch)
+
+    @property
+    def turns(self) -> Spatial:
+        """The geometry without the zoom, for crops that zoom by themselves or whose extent must stay."""
+        return Spatial(flip=self.flip, rotate_deg=self.rotate_deg, elastic=self.elastic)

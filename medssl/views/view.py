@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medssl.store.kept import Kept
+from medssl.views.elastic import Elastic
 from medssl.views.grid import Grid
+from medssl.views.warp import Warp
 
 IDS = ("patient", "study", "series", "record", "region", "time", "cluster")
 """Names of the ids that travel with a view; -1 stands for "unknown"."""
@@ -80,18 +82,29 @@ class MaskPolicy(Protocol):
 class Spatial:
     """Geometry drawn for a view on top of its crop.
 
+    Rotation, shear and elastic deformation are of the body in millimetres, so that they are the same whatever the
+    voxels' size. Where slices are thick, a rotation out of the slices' plane mixes few and distant ones: keep it
+    small there (``rotate_deg=(0, 0, 15)`` turns axial slices in their own plane alone).
+
     Args:
-        flip: chance of a flip along each axis (i, j, k). In RAS order i is left-right: leave it at 0 where
-            laterality matters.
-        rotate_deg: largest rotation about each world axis.
+        flip: chance of a flip along each world axis (x, y, z), whichever view axis runs along it. x is left-right:
+            leave it at 0 where laterality matters.
+        rotate_deg: largest rotation about each world axis, one number or three (x, y, z).
         scale: smallest and largest zoom about the view's centre.
+        stretch: largest further zoom, in or out, of each view axis by itself (i, j, k): ``(1, 1, 1.3)`` changes the
+            through-plane scale of axial slices alone.
+        shear: largest shear, in millimetres per millimetre.
         quarter_turns: chance of a rotation by a multiple of 90° in the i-j plane (cubic i-j shapes only).
+        elastic: smooth deformation, or None.
     """
 
     flip: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    rotate_deg: float = 0.0
+    rotate_deg: float | tuple[float, float, float] = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
+    stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    shear: float = 0.0
     quarter_turns: float = 0.0
+    elastic: Elastic | None = None
 
 
 @dataclass(frozen=True)
@@ -163,8 +176,7 @@ class Views:
         targets: name to ``(N,)`` float32.
         hidden: ``(draws, N, cells…)`` bool, or None.
         params: what was drawn for each.
-        displacement: ``(N, 3, i, j, k)`` float32 millimetres added after ``affine``, or None where no view of the
-            role is deformed.
+        warps: the deformation of each, None where it has none; empty where none has.
     """
 
     image: Tensor
@@ -177,7 +189,7 @@ class Views:
     targets: dict[str, Tensor] = field(default_factory=dict)
     hidden: Tensor | None = None
     params: list[Mapping[str, Any]] = field(default_factory=list)
-    displacement: Tensor | None = None
+    warps: list[Warp | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return int(self.image.shape[0])
@@ -185,6 +197,18 @@ class Views:
     def to(self, device: torch.device | str) -> Views:
         """A copy on ``device``."""
         return replace(self, **{f.name: _to(getattr(self, f.name), device) for f in fields(self)})
+
+    @property
+    def displacement(self) -> Tensor | None:
+        """``(N, 3, i, j, k)`` float32 millimetres added after ``affine``, or None where no view is deformed.
+
+        Computed at every call, on the image's device, from the few control points that travel with a batch.
+        """
+        if not any(self.warps):
+            return None
+        shape = (3, *self.image.shape[2:])
+        fields = [np.zeros(shape, np.float32) if one is None else one.field().astype(np.float32) for one in self.warps]
+        return torch.from_numpy(np.stack(fields)).to(self.image.device)
 
     @property
     def cells_shape(self) -> tuple[int, int, int]:

@@ -13,11 +13,12 @@ from medssl.store.entry import write_entry
 from medssl.store.process import process
 from medssl.store.settings import StoreSettings
 from medssl.store.store import Store
-from medssl.views.grid import Box, Grid, about_centre, apply
+from medssl.views.grid import Grid, about_centre, apply
 from medssl.views.placing import crop_at
 from medssl.views.sample import sample
 from medssl.views.scan import scan_of
 from medssl.views.spatial import apply_spatial
+from medssl.views.warp import Warp, lattice
 from medssl.volume import Volume
 from tests.store.making import OBLIQUE, blobs, make_store, texture
 
@@ -74,7 +75,7 @@ def test_flips_and_turns_are_copies_too(store: Store, flip: tuple[int, ...], tur
     axes = [axis + 1 for axis in range(3) if flip[axis]]
     for before, after in ((plain, image), (valid, inside), (label, mask)):
         assert before is not None
-        assert torch.equal(torch.rot90(before, turns, (2, 1)).flip(axes), after)
+        assert torch.equal(torch.rot90(before.flip(axes), turns, (2, 1)), after)
 
 
 def test_two_flips_are_none(store: Store) -> None:
@@ -161,30 +162,40 @@ def test_the_half_voxel_beyond_the_outer_centres_is_inside(store: Store) -> None
     assert image[0, 0, 0, 0].item() == pytest.approx(float(_clip(store, corner).item()), abs=1e-6)
 
 
-def test_a_displacement_moves_every_voxel(store: Store) -> None:
+def test_a_deformation_by_one_vector_moves_every_voxel(store: Store) -> None:
     plain = _crop(store, (4, 4, 4), (6, 6, 6))
     affine = store.entry(0).voxels.affine
     shift = affine[:3, :3] @ np.array([2.0, -1.0, 3.0])
-    field = np.broadcast_to(shift[:, None, None, None], (3, 6, 6, 6)).astype(np.float32)
-    moved = Grid(plain.shape, plain.affine, Box(plain.affine, plain.shape), np.ascontiguousarray(field))
-    image, valid, label = sample(store, 0, moved, label=True)
+    spacing = (2.0, 3.0, 4.0)
+    points = np.broadcast_to(shift[:, None, None, None], (3, *lattice(plain.shape, spacing)))
+    image, valid, label = sample(store, 0, plain.warped(Warp(points, spacing, plain.shape)), label=True)
     expected, _, expected_label = sample(store, 0, _crop(store, (6, 3, 7), (6, 6, 6)), label=True)
     assert valid.all()
-    torch.testing.assert_close(image, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(image, expected, atol=1e-5, rtol=0)
     assert label is not None
     assert expected_label is not None
     assert torch.equal(label, expected_label)
 
 
-def test_a_displacement_that_varies_agrees_with_the_reference(store: Store) -> None:
-    plain = _crop(store, (3, 3, 3), (8, 8, 8))
-    field = np.random.default_rng(0).normal(0, 2.0, (3, 8, 8, 8)).astype(np.float32)
-    grid = Grid(plain.shape, plain.affine, plain.box, field)
-    image, valid, _ = sample(store, 0, grid)
-    places = apply(np.linalg.inv(store.entry(0).voxels.affine), grid.to_mm(_indices(grid.shape)))
-    expected = _clip(store, map_coordinates(_normalized(store), places.T, order=1, mode="nearest"))
-    expected = np.where(valid.numpy().ravel(), expected, 0.0)
-    assert np.abs(image.numpy().ravel() - expected).max() < 1e-3
+def test_only_the_voxels_that_a_view_needs_are_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, object]] = []
+    read = store.read
+
+    def noted(position: int, low: object, high: object) -> np.ndarray:
+        asked.append((low, high))
+        return read(position, low, high)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "read", noted)
+    sample(store, 0, _crop(store, (3, 4, 5), (8, 7, 6)))
+    sample(store, 0, _crop(store, (3.25, 4.25, 5.25), (8, 7, 6), 0.5))
+    sample(store, 0, _crop(store, (-3, -3, -3), (40, 40, 40)))
+    sample(store, 0, _crop(store, (90.5, 0, 0), (4, 4, 4)))
+    assert asked == [
+        ((3, 4, 5), (11, 11, 11)),
+        ((3, 4, 5), (8, 8, 9)),
+        ((0, 0, 0), SHAPE),
+        ((19, 0, 0), (20, 4, 4)),
+    ]
 
 
 @pytest.mark.parametrize("step", [1.0, 0.6])
