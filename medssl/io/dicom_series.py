@@ -53,8 +53,12 @@ def _alike(frames: list[Frame]) -> list[list[Frame]]:
     groups: list[list[Frame]] = []
     for frame in frames:
         for group in groups:
-            turned = np.abs(group[0].directions - frame.directions).max() > SAME_DIRECTION
-            if not turned and np.allclose(group[0].spacing, frame.spacing, rtol=1e-4, atol=0):
+            # slices of a series mostly share one array of each
+            first = group[0]
+            same = first.directions is frame.directions
+            if not same and np.abs(first.directions - frame.directions).max() > SAME_DIRECTION:
+                continue
+            if first.spacing is frame.spacing or np.allclose(first.spacing, frame.spacing, rtol=1e-4, atol=0):
                 group.append(frame)
                 break
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ def text(dataset: Any, keyword: str) -> str:
     value = raw(dataset, keyword)
     if value is None:
         return ""
-    if isinstance(value, str | bytes):
+    if isinstance(value, str | bytes | int | float):
         return str(value).strip()
     try:
         return "\\".join(str(part).strip() for part in value)
@@ -48,14 +49,14 @@ def numbers(dataset: Any, keyword: str, count: int, path: Path) -> NDArray[np.fl
         raise InputError(f"{keyword} is missing, empty or not a number", path=path, code="geometry")
     parts = [value] if isinstance(value, str | float | int) else list(value)
     try:
-        out = np.array([float(part) for part in parts])
+        out = [float(part) for part in parts]
     except (TypeError, ValueError) as error:
         raise InputError(f"{keyword} is not a number", path=path, code="geometry") from error
     if len(out) != count:
         raise InputError(f"{keyword} must have {count} numbers, got {len(out)}", path=path, code="geometry")
-    if not np.isfinite(out).all():
+    if not all(map(math.isfinite, out)):
         raise InputError(f"{keyword} has numbers that are not finite (NaN or Inf)", path=path, code="geometry")
-    return out
+    return np.array(out)
 
 
 def orientation(dataset: Any, path: Path) -> NDArray[np.float64]:

@@ -21,8 +21,12 @@ ENCAPSULATED = frozenset(
 _EXTRA = ("NumberOfFrames", "BitsStored", "HighBit")
 _PIXELS, _PADDING, _CHARSET = 0x7FE00010, 0xFFFCFFFC, 0x00080005
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_HEAD = {
+    **dict.fromkeys(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split(), 8),
+    **dict.fromkeys(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split(), 12),
+}
+"""Type → bytes before an explicit element's value: those of 12 have a length of four bytes."""
+
 _MAX_DEPTH = 8
 
 _explicit = struct.Struct("<HH2sH").unpack_from
@@ -89,11 +93,9 @@ def _meta(head: bytes) -> tuple[int, str]:
         if group != 2 or element <= previous:
             raise Odd
         previous = element
-        start = at + 8
-        if vr in _LONG_VRS:
-            length, start = _long(head, at + 8)[0], at + 12
-        elif vr not in _SHORT_VRS:
-            raise Odd
+        start = at + _head(vr)
+        if start - at == 12:
+            length = _long(head, at + 8)[0]
         at = start + length
         if element == 0x10:
             value = head[start:at]
@@ -105,6 +107,12 @@ def _meta(head: bytes) -> tuple[int, str]:
     return end, syntax
 
 
+def _head(vr: bytes) -> int:
+    if vr not in _HEAD:
+        raise Odd
+    return _HEAD[vr]
+
+
 def _walk_explicit(head: bytes, at: int, out: dict[str | int, Any]) -> tuple[int, int]:
     wanted, previous = _wanted(), 0x0002FFFF
     while True:
@@ -113,13 +121,12 @@ def _walk_explicit(head: bytes, at: int, out: dict[str | int, Any]) -> tuple[int
         if tag <= previous:
             raise Odd
         previous = tag
-        if vr in _SHORT_VRS:
-            at += 8
-        elif vr in _LONG_VRS:
+        start = _HEAD.get(vr, 0)
+        if start == 12:
             length = _long(head, at + 8)[0]
-            at += 12
-        else:
+        elif not start:
             raise Odd
+        at += start
         if tag in wanted:
             name, kind = wanted[tag]
             if vr != kind or length == UNDEFINED:
@@ -204,11 +211,9 @@ def _item(head: bytes, at: int, length: int, explicit: bool, depth: int) -> int:
         vr = b""
         if explicit:
             vr, inner = head[at - 4 : at - 2], inner >> 16
-            if vr in _LONG_VRS:
+            if _head(vr) == 12:
                 inner = _long(head, at)[0]
                 at += 4
-            elif vr not in _SHORT_VRS:
-                raise Odd
         if inner != UNDEFINED:
             at += inner
             continue

@@ -108,13 +108,11 @@ def read_simpleitk(folder: Path, names: Any = None) -> Any:
     return reader.Execute()
 
 
-def read_dicom2nifti(folder: Path) -> None:
-    """To memory, nothing is written."""
-    import dicom2nifti.common
-    import dicom2nifti.convert_dicom
+def read_dicom2nifti(folder: Path, target: Path | None = None) -> None:
+    """Into memory as it is stored, or as its manual shows it: turned to its own orientation, into a file."""
+    from dicom2nifti.convert_dicom import dicom_series_to_nifti
 
-    slices = dicom2nifti.common.read_dicom_directory(str(folder))
-    dicom2nifti.convert_dicom.dicom_array_to_nifti(slices, None, reorient_nifti=False)
+    dicom_series_to_nifti(str(folder), None if target is None else str(target), reorient_nifti=target is not None)
 
 
 def read_in_process(folder: Path) -> np.ndarray:
@@ -177,7 +175,10 @@ def plain(folder: Path, repeats: int) -> np.ndarray:
     print(f"{'medssl.read, all checks':28s} {own:8.3f} s")
     compare("SimpleITK, names searched", own, lambda: read_simpleitk(folder), repeats)
     compare("SimpleITK, names given", own, lambda: read_simpleitk(folder, names), repeats)
-    compare("dicom2nifti", own, lambda: read_dicom2nifti(folder), 1)
+    compare("dicom2nifti, to memory", own, lambda: read_dicom2nifti(folder), 1)
+    with tempfile.TemporaryDirectory() as scratch:
+        compare("dicom2nifti, to .nii", own, lambda: read_dicom2nifti(folder, Path(scratch) / "a.nii"), 1)
+        compare("dicom2nifti, to .nii.gz", own, lambda: read_dicom2nifti(folder, Path(scratch) / "a.nii.gz"), 1)
     return truth
 
 
