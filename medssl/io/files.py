@@ -66,7 +66,7 @@ def refuse_irregular(path: Path, mode: int) -> None:
     """Refuse what is not a regular file, by the name of its kind."""
     if stat.S_ISREG(mode):
         return
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe (FIFO)", stat.S_IFSOCK: "a socket"}
     kind = kinds.get(stat.S_IFMT(mode), "a device")
     raise InputError(f"expected a regular file, got {kind}", path=path, code="not-regular")
 

@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
-from medssl.io.files import check_size, open_regular
+from medssl.io.files import MAX_BYTES, check_size, open_regular
+from medssl.io.nifti_affine import is_sheared
 from medssl.volume import Volume
 
 _HEADER_LIMIT = 4096
+_SMALL = 1 << 20
+"""Bytes that an affine or a list of flags may have."""
 _FLAG = re.compile(r"[a-z][a-z0-9_]{1,30}(:\d{1,12})?")
 
 
@@ -31,8 +34,10 @@ def read_npz(path: Path) -> Volume:
         try:
             with zipfile.ZipFile(stream) as archive:
                 data = _array(archive, "data", path)
-                affine = _array(archive, "affine", path)
-                flags = _array(archive, "flags", path) if "flags.npy" in archive.namelist() else np.array([], "U1")
+                affine = _array(archive, "affine", path, _SMALL)
+                flags = (
+                    _array(archive, "flags", path, _SMALL) if "flags.npy" in archive.namelist() else np.array([], "U1")
+                )
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise InputError(
                 "the archive is truncated or its checksum is wrong", path=path, code="truncated"
@@ -43,23 +48,28 @@ def read_npz(path: Path) -> Volume:
         raise InputError(f"affine must be a 4×4 matrix, got {affine.shape}", path=path, code="geometry")
     if data.dtype.kind == "c":
         raise InputError("complex voxels are not read", path=path, code="not-a-volume")
-    if data.dtype.kind not in "biuf" or data.ndim not in (3, 4) or min(data.shape[:3]) < 2:
+    if data.dtype.kind not in "biuf" or data.itemsize > 8 or data.ndim not in (3, 4) or min(data.shape[:3]) < 2:
         raise InputError(
             f"data must be numbers [i, j, k(, c)], got {data.dtype} {data.shape}", path=path, code="not-a-volume"
         )
-    if data.dtype.kind == "b":
-        data = data.astype(np.uint8)
+    data = data.astype(np.uint8 if data.dtype.kind == "b" else data.dtype.newbyteorder("="), copy=False)
     data = data[None] if data.ndim == 3 else np.moveaxis(data, 3, 0)
     # whatever does not look like a flag could be private text
     names = tuple(str(flag) for flag in flags.ravel() if _FLAG.fullmatch(str(flag)))
-    return Volume(data, affine.astype(np.float64), names)
+    if affine[3].tolist() == [0, 0, 0, 1] and abs(np.linalg.det(affine[:3, :3])) > 0 and is_sheared(affine):
+        names = tuple(dict.fromkeys((*names, "sheared")))
+    return Volume(np.ascontiguousarray(data), affine.astype(np.float64), names)
 
 
-def _array(archive: zipfile.ZipFile, key: str, path: Path) -> NDArray[Any]:
+def _array(archive: zipfile.ZipFile, key: str, path: Path, most: int = MAX_BYTES) -> NDArray[Any]:
     names = [name for name in archive.namelist() if name == f"{key}.npy"]
     if len(names) != 1:
         raise InputError(f"expected one array named {key}, got {len(names)}", path=path)
     info = archive.getinfo(names[0])
+    if info.file_size > most + _HEADER_LIMIT:
+        raise InputError(
+            f"the array {key} has {info.file_size} bytes, a size over the limit", path=path, code="too-large"
+        )
     with archive.open(info) as member:
         start = io.BytesIO(member.read(_HEADER_LIMIT))
     try:
