@@ -11,12 +11,14 @@ from medssl.errors import InputError
 from medssl.identifiers import hashed
 from medssl.io.dicom_frames import HARD, Frame, find_frames
 from medssl.io.dicom_pixels import read_pixels
-from medssl.io.dicom_series import SAME_DIRECTION, split, stack
+from medssl.io.dicom_series import stack
+from medssl.io.dicom_split import SAME_DIRECTION, SAME_SPACING, split
 from medssl.io.references import reference_tags
 from medssl.io.suv import standardized, units_tag
 from medssl.volume import Volume
 
 _HARD_NAMES = ("patient", "series", "frame of reference", "image type", "echo time", "b-value")
+_LISTED = 12
 _SERIES = HARD.index("SeriesInstanceUID")
 _FRAME = HARD.index("FrameOfReferenceUID")
 _PATIENT = HARD.index("PatientID")
@@ -110,12 +112,18 @@ def read_dicom(path: Path, *, series: int | str | None = None, allow_gaps: bool 
     if len(found) > 1 and series is None:
         raise InputError(
             f"more than one volume ({len(found)} series or multiple parts, differing in {differences(found)}): "
-            + "; ".join(one.describe() for one in found),
+            + listed(found),
             path=path,
             code="several-volumes",
             hint="choose one with series=N",
         )
     return choose(found, series, path).read(allow_gaps, suv)
+
+
+def listed(found: list[Series]) -> str:
+    """The first volumes of a list, and how many more there are: a time series has hundreds."""
+    more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    return "; ".join(one.describe() for one in found[:_LISTED]) + more
 
 
 def differences(found: list[Series]) -> str:
@@ -124,10 +132,13 @@ def differences(found: list[Series]) -> str:
     facts = {name: {frame.hard[place] for frame in first} for place, name in enumerate(_HARD_NAMES)}
     facts["modality"] = {frame.modality for frame in first}
     facts["matrix size"] = {str(frame.shape) for frame in first}
+    facts["study"] = {frame.study for frame in first}
+    facts["unit"] = {frame.unit for frame in first}
+    facts["polarity"] = {str(frame.inverted) for frame in first}
     names = [name for name, values in facts.items() if len(values) > 1]
     if any(np.abs(frame.directions - first[0].directions).max() > SAME_DIRECTION for frame in first):
         names.append("orientation")
-    if any(not np.allclose(frame.spacing, first[0].spacing, rtol=1e-4) for frame in first):
+    if any(not np.allclose(frame.spacing, first[0].spacing, rtol=SAME_SPACING, atol=0) for frame in first):
         names.append("pixel spacing")
     return ", ".join(names) or "time, acquisition or echo"
 
@@ -145,6 +156,6 @@ def choose(found: list[Series], series: int | str | None, path: Path) -> Series:
             f"{len(matches)} of {len(found)} volumes match the series asked for",
             path=path,
             code="several-volumes",
-            hint="; ".join(one.describe() for one in found),
+            hint=listed(found),
         )
     return matches[0]

@@ -10,7 +10,7 @@ from medssl.errors import InputError
 from medssl.io.dicom_frames import Frame
 from medssl.io.dicom_kinds import unfit_component
 from medssl.io.dicom_lut import modality_table
-from medssl.io.dicom_planes import hard_values, inverted, modality_of, plain_number, soft_values, unit_of
+from medssl.io.dicom_planes import hard_values, inverted, modality_of, plain_number, soft_values, thickness_of, unit_of
 from medssl.io.dicom_tags import numbers, orientation, pixel_spacing, raw, rescale, text, whole
 
 _SEPARATING = {
@@ -110,6 +110,7 @@ def _frame(dataset: Any, macro: Macro, index: int, path: Path) -> Frame:
         modality_table(dataset, path) if values is None else None,
         instance=text(dataset, "SOPInstanceUID"),
         unit=unit_of(values if values is not None else dataset),
+        thickness=thickness_of(macro("PixelMeasuresSequence")),
     )
 
 

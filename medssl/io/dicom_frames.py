@@ -76,6 +76,7 @@ class Frame:
         tile: the plane's place in a mosaic; the file's picture has then another shape than the plane.
         instance: SOPInstanceUID as it stands, never to be output.
         unit: of the real values, where a tag says it: HU, GY, BQML, …
+        thickness: SliceThickness in millimetres, 0 where it is not said; it decides nothing.
         source: the file as its header was read, and where its plain pixels lie.
     """
 
@@ -95,6 +96,7 @@ class Frame:
     tile: Tile | None = None
     instance: str = ""
     unit: str = ""
+    thickness: float = 0.0
     source: Source | None = None
 
     @property

@@ -15,6 +15,7 @@ HEADER_TAGS: tuple[str, ...] = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
+    "SliceThickness",
     "Rows",
     "Columns",
     "NumberOfFrames",

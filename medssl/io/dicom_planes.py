@@ -101,6 +101,7 @@ def single_frame(dataset: Any, path: Path) -> Frame:
         modality_table(dataset, path),
         instance=text(dataset, "SOPInstanceUID"),
         unit=unit_of(dataset),
+        thickness=thickness_of(dataset),
     )
 
 
@@ -144,6 +145,15 @@ def modality_of(dataset: Any) -> str:
 def inverted(dataset: Any) -> bool:
     """Whether low values are shown white."""
     return text(dataset, "PhotometricInterpretation").upper() == "MONOCHROME1"
+
+
+def thickness_of(item: Any) -> float:
+    """SliceThickness, or 0 where it is absent or senseless: it is no part of the geometry."""
+    try:
+        value = float(text(item, "SliceThickness") or 0)
+    except ValueError:
+        return 0.0
+    return value if 0 < value < float("inf") else 0.0
 
 
 def unit_of(dataset: Any) -> str:

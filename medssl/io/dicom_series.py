@@ -1,22 +1,26 @@
-"""Image planes sorted into volumes, in order along their normal, with the exact affine or a refusal."""
+"""The planes of one volume stacked: the exact affine from their positions alone, or a refusal that names both files."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
+from medssl.io.dicom_copies import double_error
 from medssl.io.dicom_frames import Frame
+from medssl.io.dicom_split import doubles, normal_of, places, tolerance_mm
 from medssl.volume import LPS_TO_RAS
 
-SAME_DIRECTION = 1e-3
-STEP_TOLERANCE = 0.01
-STEP_FLOOR_MM = 0.01
+MAX_SHIFT = 2.0
+"""Slices shifted by more than this many times their distance (an angle of 63 degrees) are no gantry tilt."""
+
+MAX_FILLED = 4
+"""With gaps allowed, at most so many slices are made of one."""
+
+_EDGE_DRIFT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,7 @@ class Stack:
     Args:
         frames: ordered planes.
         affine: voxel index (column, row, slice) to RAS millimetres.
-        flags: ``sheared``, ``gaps_resampled``, ``monochrome1``.
+        flags: ``sheared``, ``gaps_resampled``, ``mixed_thickness``, ``monochrome1``.
         at: where each plane lies in units of slices: 0, 1, 2, … unless gaps were allowed.
     """
 
@@ -36,69 +40,35 @@ class Stack:
     at: NDArray[np.float64]
 
 
-def split(frames: tuple[Frame, ...]) -> list[list[Frame]]:
-    """Planes that belong to one volume each, in a stable order; nothing is judged yet."""
-    exact: dict[tuple[object, ...], list[Frame]] = defaultdict(list)
-    for frame in frames:
-        exact[(frame.hard, frame.shape, frame.modality)].append(frame)
-    groups: list[list[Frame]] = []
-    for same in exact.values():
-        for alike in _alike(same):
-            groups += _apart(_along_normal(alike))
-    return sorted(groups, key=lambda group: min((str(frame.path), frame.index or 0) for frame in group))
-
-
-def _alike(frames: list[Frame]) -> list[list[Frame]]:
-    """Groups of equal orientation and pixel spacing, within rounding."""
-    groups: list[list[Frame]] = []
-    for frame in frames:
-        for group in groups:
-            # slices of a series mostly share one array of each
-            first = group[0]
-            same = first.directions is frame.directions
-            if not same and np.abs(first.directions - frame.directions).max() > SAME_DIRECTION:
-                continue
-            if first.spacing is frame.spacing or np.allclose(first.spacing, frame.spacing, rtol=1e-4, atol=0):
-                group.append(frame)
-                break
-        else:
-            groups.append([frame])
-    return groups
-
-
-def _normal(frame: Frame) -> NDArray[np.float64]:
-    return np.cross(frame.directions[0], frame.directions[1])
-
-
-def _along_normal(frames: list[Frame]) -> list[Frame]:
-    normal = _normal(frames[0])
-    return sorted(frames, key=lambda frame: (float(frame.position @ normal), str(frame.path), frame.index or 0))
-
-
-def _apart(frames: list[Frame]) -> list[list[Frame]]:
-    """Separate planes that lie on top of each other by time, acquisition or echo, if one of these tells them apart."""
-    if not _doubles(frames):
-        return [frames]
-    for place in range(len(frames[0].soft)):
-        by_value: dict[str, list[Frame]] = defaultdict(list)
-        for frame in frames:
-            by_value[frame.soft[place]].append(frame)
-        groups = list(by_value.values())
-        if len(groups) > 1 and all(len(group) > 1 and not _doubles(group) for group in groups):
-            return groups
-    return [frames]
-
-
-def _doubles(frames: list[Frame]) -> list[tuple[Frame, Frame]]:
-    return [(a, b) for a, b in pairwise(frames) if float(np.abs(a.position - b.position).max()) < STEP_FLOOR_MM]
-
-
 def stack(group: list[Frame], folder: Path, allow_gaps: bool = False) -> Stack:
     """The exact affine of ordered planes.
 
     Raises:
         InputError: ``slices`` with both file names and the millimetres, or ``not-a-volume`` for a single slice.
     """
+    _check_size(group)
+    pairs = doubles(group)
+    if pairs:
+        raise double_error(pairs)
+    along = places(group)
+    steps = np.diff(along)
+    typical, tolerance = float(np.median(steps)), tolerance_mm(steps)
+    uneven = np.flatnonzero(np.abs(steps - typical) > tolerance)
+    at = np.arange(len(group), dtype=np.float64)
+    if uneven.size and not allow_gaps:
+        raise _uneven(group, steps, typical, int(uneven[0]), len(uneven))
+    if uneven.size:
+        at = (along - along[0]) / typical
+        if at[-1] > MAX_FILLED * len(group):
+            raise _uneven(group, steps, typical, int(steps.argmax()), len(uneven))
+    step = (group[-1].position - group[0].position) / at[-1]
+    _check_line(group, at, step, tolerance)
+    _check_turn(group)
+    affine = _affine(group[0], step)
+    return Stack(tuple(group), affine, _flags(group, step, bool(uneven.size)), at)
+
+
+def _check_size(group: list[Frame]) -> None:
     if len(group) < 2:
         raise InputError(
             "a single slice (2D image), expected a volume",
@@ -108,35 +78,25 @@ def stack(group: list[Frame], folder: Path, allow_gaps: bool = False) -> Stack:
         )
     if min(group[0].shape) < 2:
         raise InputError("slices of one row or column, expected a volume", path=group[0].path, code="not-a-volume")
-    doubles = _doubles(group)
-    if doubles:
-        a, b = doubles[0]
+
+
+def _flags(group: list[Frame], step: NDArray[np.float64], resampled: bool) -> tuple[str, ...]:
+    normal = normal_of(group[0])
+    depth = float(step @ normal)
+    shift = float(np.linalg.norm(step - depth * normal))
+    if shift > MAX_SHIFT * depth:
         raise InputError(
-            f"duplicate slice position: {a.name} and {b.name} lie 0 mm apart ({len(doubles)} such pairs)",
-            path=b.path,
+            f"inconsistent ImagePositionPatient: each slice is shifted by {shift:.4g} mm for {depth:.4g} mm of depth",
+            path=group[-1].path,
             code="slices",
         )
-    normal = _normal(group[0])
-    along = np.array([float(frame.position @ normal) for frame in group])
-    steps = np.diff(along)
-    typical = float(np.median(steps))
-    tolerance = max(STEP_FLOOR_MM, STEP_TOLERANCE * typical)
-    uneven = np.flatnonzero(np.abs(steps - typical) > tolerance)
-    flags: tuple[str, ...] = ()
-    at = np.arange(len(group), dtype=np.float64)
-    if uneven.size and not allow_gaps:
-        raise _uneven(group, steps, typical, int(uneven[0]), len(uneven))
-    if uneven.size:
-        at, flags = (along - along[0]) / typical, ("gaps_resampled",)
-    step = (group[-1].position - group[0].position) / at[-1]
-    _check_line(group, at, step, tolerance)
-    affine = _affine(group[0], step)
-    across = step - (step @ normal) * normal
-    if float(np.linalg.norm(across)) > 1e-3 * float(np.linalg.norm(step)):
+    flags = ("gaps_resampled",) if resampled else ()
+    if shift > 1e-3 * float(np.linalg.norm(step)):
         flags = (*flags, "sheared")
-    if any(frame.inverted for frame in group):
-        flags = (*flags, "monochrome1")
-    return Stack(tuple(group), affine, flags, at)
+    thickness = [frame.thickness for frame in group if frame.thickness > 0]
+    if thickness and max(thickness) > 1.01 * min(thickness):
+        flags = (*flags, "mixed_thickness")
+    return (*flags, "monochrome1") if group[0].inverted else flags
 
 
 def _uneven(group: list[Frame], steps: NDArray[np.float64], typical: float, worst: int, count: int) -> InputError:
@@ -153,24 +113,36 @@ def _uneven(group: list[Frame], steps: NDArray[np.float64], typical: float, wors
 
 
 def _check_line(group: list[Frame], at: NDArray[np.float64], step: NDArray[np.float64], tolerance: float) -> None:
-    """Every plane must lie, and be turned, where the affine says."""
+    """Every plane must lie where the affine says."""
     positions = np.stack([frame.position for frame in group])
-    off = np.linalg.norm(positions - (positions[0] + at[:, None] * step), axis=1)
-    worst = int(off.argmax())
-    if off[worst] > tolerance:
+    off = positions - (positions[0] + at[:, None] * step)
+    normal = normal_of(group[0])
+    along = off @ normal
+    across = np.linalg.norm(off - along[:, None] * normal, axis=1)
+    # a slice may be thick while its pixels are small
+    allowed = _EDGE_DRIFT * float(group[0].spacing.min())
+    worst = int(np.maximum(np.abs(along) / tolerance, across / allowed).argmax())
+    if abs(along[worst]) > tolerance or across[worst] > allowed:
+        aside = float(np.linalg.norm(off[worst]))
         raise InputError(
-            f"inconsistent ImagePositionPatient: {group[worst].name} lies {off[worst]:.4g} mm beside the line from "
+            f"inconsistent ImagePositionPatient: {group[worst].name} lies {aside:.4g} mm beside the line from "
             f"{group[0].name} to {group[-1].name}",
             path=group[worst].path,
             code="slices",
         )
+
+
+def _check_turn(group: list[Frame]) -> None:
+    """Every plane must be turned and spaced as the first one, to the last pixel."""
     first = group[0]
-    reach = np.array([first.shape[1] * first.spacing[1], first.shape[0] * first.spacing[0]])
+    count = np.array([first.shape[1], first.shape[0]])
+    reach = first.directions * (first.spacing[::-1] * count)[:, None]
     for frame in group:
-        drift = float((np.linalg.norm(frame.directions - first.directions, axis=1) * reach).max())
-        if drift > 0.05 * float(first.spacing.min()):
+        drift = float(np.linalg.norm(frame.directions * (frame.spacing[::-1] * count)[:, None] - reach, axis=1).max())
+        if drift > _EDGE_DRIFT * float(first.spacing.min()):
             raise InputError(
-                f"ImageOrientationPatient differs between {first.name} and {frame.name}: {drift:.4g} mm at the edge",
+                f"ImageOrientationPatient or PixelSpacing differs between {first.name} and {frame.name}: "
+                f"{drift:.4g} mm at the edge",
                 path=frame.path,
                 code="slices",
             )

@@ -10,7 +10,7 @@ from medssl.errors import InputError, MedsslError
 from medssl.io.dicom import Series, choose
 from medssl.io.dicom_files import dicom_files
 from medssl.io.dicom_frames import frames_in
-from medssl.io.dicom_series import split
+from medssl.io.dicom_split import split
 from medssl.io.files import open_regular
 from medssl.io.folder import is_dicom
 

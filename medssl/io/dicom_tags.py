@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from medssl.errors import InputError
 
 COSINE_TOLERANCE = 1e-3
+MAX_RESCALE = 1e30
+"""A greater slope or intercept would leave what float32 holds."""
 
 
 def text(dataset: Any, keyword: str) -> str:
@@ -80,7 +82,7 @@ def _unit_vectors(six: tuple[float, ...]) -> NDArray[np.float64]:
     """Slices of a series share their orientation, and then this array too."""
     out = np.array(six).reshape(2, 3)
     lengths = np.linalg.norm(out, axis=1)
-    if np.abs(lengths - 1).max() > COSINE_TOLERANCE * 10:
+    if np.abs(lengths - 1).max() > COSINE_TOLERANCE:
         raise InputError(
             f"ImageOrientationPatient: direction cosines have length {lengths[0]:.4g} and {lengths[1]:.4g}, expected 1",
             code="geometry",
@@ -127,6 +129,9 @@ def rescale(dataset: Any, path: Path) -> tuple[float, float]:
         raise InputError(error.reason, path=path, code="values") from error
     if slope == 0:
         raise InputError("RescaleSlope is 0: every voxel would be equal", path=path, code="values")
+    for keyword, value in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
+        if abs(value) > MAX_RESCALE:
+            raise InputError(f"{keyword} is {value:.3g}, at most ±{MAX_RESCALE:.0e}", path=path, code="values")
     return slope, intercept
 
 
