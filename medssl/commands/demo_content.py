@@ -10,7 +10,7 @@ from typing import Any
 
 from medssl import __version__
 from medssl.commands.demo_state import COMMANDS, FAMILIES, Demo, peak_memory_bytes, table_of
-from medssl.io.read import read, read_label, read_record
+from medssl.io.read import read, read_label, read_record, read_record_label
 from medssl.manifest import Manifest, Record
 from medssl.reporting.demo_content import Cost, DemoContent, InputScan, Prediction, PretrainRun, Result, ScanViews
 from medssl.reporting.gallery import Redundant, Thumbnail
@@ -54,8 +54,8 @@ def _title(record: Record) -> str:
 
 def _input(table: Manifest, record: Record, phantoms: bool) -> InputScan:
     volume = read_record(table, record)
-    path = table.resolve_label(record)
-    label = None if path is None else read_label(path, like=volume).data[0]
+    found = read_record_label(table, record, volume)
+    label = None if found is None else found.data[0]
     return InputScan(
         title=_title(record),
         image=volume.data,

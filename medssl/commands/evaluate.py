@@ -18,7 +18,7 @@ from medssl.commands.runs import Progress, silent, write_json
 from medssl.errors import InputError, from_os_error
 from medssl.evaluation.interval import bootstrap, mean_of
 from medssl.identifiers import hashed
-from medssl.io.read import read_label
+from medssl.io.read import read_label, read_record_label
 from medssl.manifest import Manifest, Record
 from medssl.methods.tuning.heights import HEIGHT
 from medssl.store.rows import record_name, target_numbers, target_words
@@ -84,11 +84,10 @@ def _segmentation(
     cases: list[dict[str, Any]] = []
     for done, (record, case) in enumerate(pairs):
         progress(done, len(pairs), "comparing with labels")
-        path = table.resolve_label(record)
-        if path is None:
-            continue
         mask = read_label(folder / case["mask"])
-        label = read_label(path, like=mask)
+        label = read_record_label(table, record, mask)
+        if label is None:
+            continue
         # where nobody has said what a voxel is (-1), nothing is compared
         known = label.data >= 0
         dice = dice_scores(mask.data * known, label.data * known, classes)

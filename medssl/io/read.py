@@ -130,10 +130,14 @@ def read_label(
 
 def is_label(path: Path) -> bool:
     """Whether a path is a DICOM segmentation or structure set, or a folder that holds one and no scan."""
-    found = guarded(lambda: _dicom_label(path), path)
-    if found is None or not path.is_dir():
-        return found is not None
+    if not holds_label(path) or not path.is_dir():
+        return holds_label(path)
     return sum(1 for _ in guarded(lambda: list(dicom_files(path)), path)) == 1
+
+
+def holds_label(path: Path) -> bool:
+    """Whether ``read_label`` takes segments from a path: a DICOM label, or a folder with one among its files."""
+    return guarded(lambda: _dicom_label(path), path) is not None
 
 
 def names_of(path: Path) -> dict[int, str]:

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from medssl.atomic import sync_folder
 from medssl.errors import MedsslError
-from medssl.io.read import read_label, read_record
+from medssl.io.read import read_record, read_record_label
 from medssl.manifest import Manifest, Record
 from medssl.store.entry import FORMAT, entry_is_sound, write_entry
 from medssl.store.files import naming_disk_errors, remove, temporary_name
 from medssl.store.process import process
 from medssl.store.settings import StoreSettings
-from medssl.volume import Volume
 
 
 def key_of(content: str, record: Record, settings: StoreSettings) -> str:
@@ -50,7 +49,7 @@ def build_entry(manifest: Manifest, key: str, entries: Path, settings: StoreSett
     image = manifest.resolve(record)
     volume = read_record(manifest, record)
     try:
-        done = process(volume, settings, _label(manifest, record, volume), record.modality)
+        done = process(volume, settings, read_record_label(manifest, record, volume), record.modality)
     except MedsslError as error:
         if error.path is not None:
             raise
@@ -84,8 +83,3 @@ def put_in_place(temporary: Path, entry: Path) -> None:
         with suppress(FileNotFoundError):
             os.rename(entry, aside)
             remove(aside)
-
-
-def _label(manifest: Manifest, record: Record, volume: Volume) -> Volume | None:
-    path = manifest.resolve_label(record)
-    return None if path is None else read_label(path, like=volume)

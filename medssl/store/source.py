@@ -9,6 +9,7 @@ from pathlib import Path
 
 from medssl.errors import IntegrityError, from_os_error
 from medssl.io.files import open_regular
+from medssl.io.read import holds_label
 from medssl.io.sniff import suffix_of
 from medssl.manifest import Manifest, Record
 
@@ -24,10 +25,12 @@ class Source:
     Args:
         image: files of the image: one, a header and its data, or a DICOM folder's.
         label: files of the label map; none where there is none.
+        classes: the manifest's, where they decide what the label's segments become; else empty.
     """
 
     image: tuple[Path, ...]
     label: tuple[Path, ...]
+    classes: str = ""
 
     def stamp(self) -> str:
         """Digest of sizes, times and inodes: equal where nothing has been touched."""
@@ -38,7 +41,7 @@ class Source:
             except OSError as error:
                 raise from_os_error(error, path) from error
             facts.append((stat.st_size, stat.st_mtime_ns, stat.st_ino))
-        return hashlib.sha256(repr((len(self.image), facts)).encode()).hexdigest()
+        return hashlib.sha256((repr((len(self.image), facts)) + self.classes).encode()).hexdigest()
 
     def content(self, expected: str = "") -> str:
         """Digest of all bytes.
@@ -55,7 +58,7 @@ class Source:
                 f"expected sha256 {expected.strip().lower()}, got {image[0]}", path=self.image[0], code="hash"
             )
         label = [_sha256(path) for path in self.label]
-        return hashlib.sha256(repr((image, label)).encode()).hexdigest()
+        return hashlib.sha256((repr((image, label)) + self.classes).encode()).hexdigest()
 
 
 def source_of(manifest: Manifest, record: Record) -> Source:
@@ -66,7 +69,11 @@ def source_of(manifest: Manifest, record: Record) -> Source:
         IntegrityError: a path leaves the root.
     """
     label = manifest.resolve_label(record)
-    return Source(_files(manifest.resolve(record)), () if label is None else _files(label))
+    image = _files(manifest.resolve(record))
+    if label is None:
+        return Source(image, ())
+    # segments of DICOM labels become values by the names of the classes
+    return Source(image, _files(label), repr(sorted(manifest.classes.items())) if holds_label(label) else "")
 
 
 def _files(path: Path) -> tuple[Path, ...]:
