@@ -67,7 +67,7 @@ def test_prepare_takes_segments_and_contours(tmp_path):
     for position in range(2):
         label = store.read_label(position, (0, 0, 0), (6, 5, 4))
         # the store is RAS, the series LPS
-        np.testing.assert_array_equal(label, want()[::-1, ::-1])
+        np.testing.assert_array_equal(label[0], want()[::-1, ::-1])
 
 
 def test_other_classes_make_other_entries(tmp_path):
