@@ -112,7 +112,7 @@ def _command() -> Any:
 
     def trust(command: Any) -> None:
         for parameter in command.params:
-            if hasattr(parameter.type, "readable"):
+            if hasattr(getattr(parameter, "type", None), "readable"):
                 parameter.type.readable = False
         for inner in getattr(command, "commands", {}).values():
             trust(inner)
