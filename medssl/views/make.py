@@ -14,6 +14,7 @@ from torch import Tensor
 from medssl.errors import RecipeError, UsageError
 from medssl.recipe import load_class
 from medssl.store.store import Store
+from medssl.views.about import About
 from medssl.views.augment import AUGMENTATIONS
 from medssl.views.grid import Box, Grid
 from medssl.views.sample import sample
@@ -21,6 +22,7 @@ from medssl.views.scan import scan_of
 from medssl.views.spatial import apply_spatial, draw_spatial
 from medssl.views.view import IDS, Augmentation, MaskPolicy, Role, Scan, View
 from medssl.views.warp import Warp
+from medssl.volume import spacing_of
 
 Params = Mapping[str, Any]
 
@@ -81,19 +83,25 @@ def replay(store: Store, params: Params, augment: Sequence[Augmentation] | None 
 
 
 def _draw(store: Store, position: int, name: str, role: Role, grid: Grid, rng: np.random.Generator) -> dict[str, Any]:
+    about = _about(store, position, grid)
     params: dict[str, Any] = {
         "role": name,
         "position": position,
         "record": store.ids(position)["record"],
         "grid": _plain(grid),
         "spatial": draw_spatial(role.spatial, rng),
-        "augment": [[_name_of(part), part.draw(rng)] for part in role.augment],
+        "augment": [[_name_of(part), part.draw(rng, about)] for part in role.augment],
         "label": role.label,
     }
     if role.masks is not None:
         masks = role.masks.draws(_cells(name, grid.shape, role.masks), rng, role.draws)
         params["hidden"] = {"shape": list(masks.shape), "bits": np.packbits(masks).tobytes().hex()}
     return params
+
+
+def _about(store: Store, position: int, grid: Grid) -> About:
+    voxels = store.entry(position).voxels
+    return About(spacing_of(grid.affine), store.modality(position), voxels.low, voxels.high)
 
 
 def _make(store: Store, params: Params, augment: Sequence[Augmentation]) -> View:

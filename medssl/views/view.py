@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medssl.store.kept import Kept
+from medssl.views.about import PLAIN, About
 from medssl.views.elastic import Elastic
 from medssl.views.grid import Grid
 from medssl.views.warp import Warp
@@ -56,7 +57,7 @@ class CropPolicy(Protocol):
 class Augmentation(Protocol):
     """A change of a view's values: drawn once per view, applied without further chance."""
 
-    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+    def draw(self, rng: np.random.Generator, about: About = PLAIN) -> dict[str, Any]:
         """Plain numbers (and a ``seed`` where a noise field is needed); ``{}`` leaves the view as it is."""
         ...
 

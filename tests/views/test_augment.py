@@ -82,10 +82,18 @@ def test_senseless_settings_are_refused(name: str, given: dict[str, Any], reason
 
 def test_noise_has_its_strength() -> None:
     image = torch.full((1, 40, 40, 40), 0.5)
-    out = Noise().apply(image, {"sigma": 0.05, "seed": 3})
+    out = Noise().apply(image, {"sigma": 0.05, "seed": 3, "law": "gaussian"})
     assert float(out.std()) == pytest.approx(0.05, rel=0.02)
     assert float(out.mean()) == pytest.approx(0.5, abs=1e-3)
-    assert not torch.equal(out, Noise().apply(image, {"sigma": 0.05, "seed": 4}))
+    assert not torch.equal(out, Noise().apply(image, {"sigma": 0.05, "seed": 4, "law": "gaussian"}))
+
+
+def test_rician_noise_of_nothing_has_the_mean_of_rayleigh() -> None:
+    out = Noise().apply(torch.zeros(1, 50, 50, 50), {"sigma": 0.1, "seed": 3, "law": "rician"})
+    assert float(out.mean()) == pytest.approx(0.1 * np.sqrt(np.pi / 2), rel=0.01)
+    # the magnitude of a strong signal grows by σ² / 2 over it
+    out = Noise().apply(torch.full((1, 50, 50, 50), 0.6), {"sigma": 0.05, "seed": 3, "law": "rician"})
+    assert float(out.mean()) == pytest.approx(0.6 + 0.05**2 / 1.2, abs=4e-4)
 
 
 def test_gamma_keeps_the_ends() -> None:
@@ -110,13 +118,13 @@ def test_brightness_turns_about_the_middle() -> None:
 def test_blur_is_a_gaussian() -> None:
     image = torch.zeros(1, 21, 21, 21)
     image[0, 10, 10, 10] = 1.0
-    out = Blur().apply(image, {"sigma": 1.5})[0].double()
+    out = Blur().apply(image, {"sigma": [1.5, 1.5, 1.5]})[0].double()
     places = torch.arange(21).double() - 10
     for axis in range(3):
         profile = out.sum(dim=[other for other in range(3) if other != axis])
         assert float(profile.sum()) == pytest.approx(1.0, abs=1e-5)
         assert float((profile * places**2).sum()) == pytest.approx(1.5**2, rel=0.05)
-    assert torch.allclose(Blur().apply(torch.full((2, 5, 5, 5), 0.3), {"sigma": 2.0}), torch.tensor(0.3))
+    assert torch.allclose(Blur().apply(torch.full((2, 5, 5, 5), 0.3), {"sigma": [2.0, 2.0, 2.0]}), torch.tensor(0.3))
 
 
 def test_low_resolution_keeps_what_varies_slowly() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from medssl.views.about import PLAIN, About
 from medssl.views.augment.intensity import Intensity, Range, check_chance, draw_strength
 
 
@@ -27,7 +28,7 @@ class Cutout(Intensity):
     def __post_init__(self) -> None:
         check_chance(self.p, self.strength, 1.0)
 
-    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+    def draw(self, rng: np.random.Generator, about: About = PLAIN) -> dict[str, Any]:
         """``side`` and ``place`` as shares of the view, and ``value``."""
         side = draw_strength(self.p, self.strength, rng)
         place, value = [float(number) for number in rng.random(3)], float(rng.random())

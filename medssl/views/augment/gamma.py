@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from medssl.views.about import PLAIN, About
 from medssl.views.augment.intensity import Intensity, Range, check_chance, draw_strength
 
 
@@ -28,7 +29,7 @@ class Gamma(Intensity):
     def __post_init__(self) -> None:
         check_chance(self.p, self.strength)
 
-    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+    def draw(self, rng: np.random.Generator, about: About = PLAIN) -> dict[str, Any]:
         """``power``."""
         size = draw_strength(self.p, self.strength, rng)
         sign = 1.0 if rng.random() < 0.5 else -1.0

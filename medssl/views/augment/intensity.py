@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from medssl.errors import RecipeError
+from medssl.views.about import PLAIN, About
 
 Range = tuple[float, float]
 
@@ -18,8 +19,8 @@ class Intensity(ABC):
     """A change of a view's values; the contract of a recipe's own class. ``apply`` needs nothing but what was drawn."""
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Plain numbers, or ``{}`` where the view stays as it is."""
+    def draw(self, rng: np.random.Generator, about: About = PLAIN) -> dict[str, Any]:
+        """Plain numbers, or ``{}`` where the view stays as it is; takes as many from ``rng`` whatever comes out."""
 
     @abstractmethod
     def apply(self, image: Tensor, params: Mapping[str, Any]) -> Tensor:

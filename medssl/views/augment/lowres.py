@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
+from medssl.views.about import PLAIN, About
 from medssl.views.augment.intensity import Intensity, Range, check_chance, draw_strength
 
 
@@ -28,7 +29,7 @@ class LowRes(Intensity):
     def __post_init__(self) -> None:
         check_chance(self.p, self.strength)
 
-    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+    def draw(self, rng: np.random.Generator, about: About = PLAIN) -> dict[str, Any]:
         """``factor``."""
         size = draw_strength(self.p, self.strength, rng)
         return {} if size is None else {"factor": 1.0 + size}
