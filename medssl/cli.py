@@ -11,7 +11,6 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
 
 import typer
 
@@ -32,6 +31,20 @@ app = typer.Typer(
 )
 for _module in (training, scans, data, manifests, recipes, weights):
     _module.register(app)
+
+
+def _leave_rights_to_verbs(group: typer.Typer) -> None:
+    """Whether a file can be read is told by the verb that reads it, with that error's code."""
+    for command in group.registered_commands:
+        for default in getattr(command.callback, "__defaults__", None) or ():
+            if isinstance(default, typer.models.ParameterInfo):
+                default.readable = False
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _leave_rights_to_verbs(inner.typer_instance)
+
+
+_leave_rights_to_verbs(app)
 
 
 def _version(value: bool) -> None:
@@ -67,7 +80,7 @@ def run(words: list[str], debug: bool = False) -> int:
     from medssl.errors import CheckError, MedsslError, ResourceError, from_os_error, one_line
 
     try:
-        result = _command()(args=words, prog_name="medssl", standalone_mode=False)
+        result = typer.main.get_command(app)(args=words, prog_name="medssl", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except typer.Exit as stop:
@@ -105,21 +118,6 @@ def run(words: list[str], debug: bool = False) -> int:
         reason = f"{type(error).__name__} in {_place(error)}"
         ours = MedsslError(reason, path=_concerned(words), code="internal", hint="please report it; --debug shows more")
         return _fail(ours.line(), ours.exit_code, debug)
-
-
-def _command() -> Any:
-    """The command line; whether a file can be read is told by the verb that reads it, with that error's code."""
-
-    def trust(command: Any) -> None:
-        for parameter in command.params:
-            if hasattr(getattr(parameter, "type", None), "readable"):
-                parameter.type.readable = False
-        for inner in getattr(command, "commands", {}).values():
-            trust(inner)
-
-    command = typer.main.get_command(app)
-    trust(command)
-    return command
 
 
 def _concerned(words: list[str]) -> str | None:
