@@ -168,10 +168,12 @@ def test_a_file_of_several_members_is_read_as_one(tmp_path):
 
 
 PEAK = """
-import resource, sys
+import pathlib, sys
 from medssl.io.read import read
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    # what getrusage tells is the parent's, where that was larger
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 read(sys.argv[1])
 before = peak()
 data = read(sys.argv[2]).data
@@ -179,7 +181,8 @@ print(peak() - before, data.nbytes)
 """
 
 
-def test_reading_takes_little_more_memory_than_the_voxels(tmp_path, engine):
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak of memory is read from /proc")
+def test_reading_takes_little_more_memory_than_the_voxels(tmp_path):
     data = np.broadcast_to(np.arange(128, dtype=np.int16), (256, 256, 128))
     for name, part in (("small", data[:9, :9, :9]), ("large", data)):
         nibabel.save(nibabel.Nifti1Image(np.array(part), np.diag([1.0, 2, 3, 1])), tmp_path / f"{name}.nii.gz")
@@ -187,4 +190,4 @@ def test_reading_takes_little_more_memory_than_the_voxels(tmp_path, engine):
     answer = subprocess.run(words, check=True, capture_output=True, text=True, env=dict(os.environ))
     grown, size = (int(word) for word in answer.stdout.split())
     assert size == 2 * 256 * 256 * 128
-    assert grown < 1.5 * size
+    assert 0.5 * size < grown < 1.3 * size
