@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from medssl import __version__
 from medssl.atomic import write_text
 from medssl.errors import InputError, from_os_error
 from medssl.plain_yaml import parse_yaml
@@ -20,7 +21,8 @@ def read_classes(manifest: Path) -> dict[int, str]:
     card = manifest.with_suffix(".yaml")
     if card.is_file():
         data = parse_yaml(card.read_text(encoding="utf-8"), str(card))
-        return parse_classes(data.get("classes") or {} if isinstance(data, dict) else {}, card)
+        if isinstance(data, dict) and "classes" in data:
+            return parse_classes(data["classes"] or {}, card)
     decathlon = manifest.with_name("dataset.json")
     if decathlon.is_file():
         return parse_classes(read_json(decathlon).get("labels", {}), decathlon)
@@ -62,10 +64,19 @@ def parse_classes(data: Any, where: Path) -> dict[int, str]:
     return dict(sorted(out.items()))
 
 
-def write_classes(path: Path, classes: dict[int, str]) -> None:
-    """Write the smallest card: its classes."""
-    lines = [f"  {value}: {json.dumps(name, ensure_ascii=False)}" for value, name in classes.items()]
-    write_text(path, "\n".join(["classes:", *lines]) + "\n")
+def write_classes(path: Path, classes: dict[int, str], digest: str = "") -> None:
+    """Write the smallest card: which version of medssl wrote it, the classes, and the manifest's digest.
+
+    Args:
+        path: the card, a ``.yaml`` beside the manifest.
+        classes: label value → name.
+        digest: of the manifest's content as it was written.
+    """
+    lines = [f"medssl_version: {json.dumps(__version__)}"]
+    lines += [f"digest: {digest}"] if digest else []
+    lines += ["classes:"] if classes else []
+    lines += [f"  {value}: {json.dumps(name, ensure_ascii=False)}" for value, name in classes.items()]
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _bad(reason: str, path: Path) -> InputError:

@@ -48,6 +48,7 @@ CODES: dict[str, str] = {
     "manifest-check": "a manifest has problems, listed one a line",
     "outside": "a file names another file outside its folder",
     "manifest-leak": "a patient stands in more than one split",
+    "private": "a column or field may name a person and is not taken over",
     "label": "a label map does not fit its image or its declared classes",
     "too-few": "too few scans, patients or labels for what was asked",
     "store-version": "a store was made by another version or with other settings",

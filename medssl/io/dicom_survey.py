@@ -48,17 +48,20 @@ def survey(files: Sequence[Path], folder: Path, progress: Callable[[int, int, st
     errors: list[MedsslError] = []
     found = frames_in(files, folder, errors, progress)
     series = tuple(Series(number, tuple(group), folder) for number, group in enumerate(split(found.frames), 1))
-    by_uid: dict[str, list[Series]] = {}
+    near: dict[tuple[str, Path], list[Series]] = {}
     for volume in series:
-        by_uid.setdefault(volume.series_uid, []).append(volume)
+        for place in {frame.path.parent for frame in volume.frames}:
+            near.setdefault((volume.series_uid, place), []).append(volume)
     broken: dict[Series, tuple[MedsslError, ...]] = {}
     lost: dict[str, tuple[MedsslError, ...]] = {}
     for error in errors:
-        uid = salvaged_uid(Path(error.path)) if error.path else ""
-        # of several volumes under one UID it cannot be said which one lacks the slice
-        for one in by_uid.get(uid, []) if uid else []:
+        path = Path(error.path or folder)
+        uid = salvaged_uid(path) if error.path else ""
+        # of several volumes under one UID it cannot be said which one lacks the slice; a copy elsewhere lacks none
+        spoiled = near.get((uid, path.parent), []) if uid else []
+        for one in spoiled:
             broken[one] = (*broken.get(one, ()), error)
-        if not uid or uid not in by_uid:
+        if not spoiled:
             lost[uid] = (*lost.get(uid, ()), error)
     strays = lost.pop("", ())
     return Survey(series, broken, tuple(lost.values()), strays, found.others)

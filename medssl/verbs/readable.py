@@ -115,14 +115,18 @@ def of_manifest(result: Result) -> list[str]:
     """A manifest that was built: what it holds, what was passed over, what comes next."""
     rows, patients, labels = result["rows"], result["patients"], result["labels"]
     held = f"{count(rows, 'row')} of {count(patients, 'patient')}, {labels} with a label map"
-    known = {"manifest": f"{result['manifest']}: {held}", "classes": [*result["classes"].values()]}
+    known = {
+        "layout": result.get("layout", ""),
+        "manifest": f"{result['manifest']}: {held}",
+        "classes": [*result["classes"].values()],
+    }
     passed = result["passed_over"]
     lines = facts(known)
     if passed:
         lines += ["", f"{count(len(passed), 'file')} passed over:"]
         lines += table(["file", "why"], [[item["file"], item["reason"]] for item in passed], "--json lists all")
     root = "" if Path(result["root"]) == Path(result["manifest"]).parent else f" --root {result['root']}"
-    return [*lines, "", f"Next: medssl manifest check {result['manifest']}{root} --deep"]
+    return [*lines, "", f"Next: medssl manifest check {result['manifest']}{root}"]
 
 
 def of_check(result: Result) -> list[str]:
@@ -133,9 +137,12 @@ def of_check(result: Result) -> list[str]:
 
 
 def of_split(result: Result) -> list[str]:
-    """How many rows and patients each split has."""
-    rows = [[name, held["rows"], held["patients"]] for name, held in result["splits"].items()]
-    return [f"{result['manifest']} (seed {result['seed']})", *table(["split", "rows", "patients"], rows)]
+    """How many rows and patients each split and fold has."""
+    lines = [f"{result['manifest']} (seed {result['seed']})"]
+    for what, groups in (("split", result["splits"]), ("fold", result.get("folds", {}))):
+        rows = [[name, held["rows"], held["patients"]] for name, held in groups.items()]
+        lines += table([what, "rows", "patients"], rows) if rows else []
+    return lines
 
 
 def of_preparation(result: Result) -> list[str]:
