@@ -185,7 +185,8 @@ def _check_seal(handle: int, frame: Frame) -> None:
 
 def _resampled(planes: Plane, at: NDArray[np.float64]) -> NDArray[np.float32]:
     """Linear interpolation from uneven slice places to whole ones."""
-    wanted = np.arange(round(float(at[-1])) + 1, dtype=np.float64)
+    # beyond the last slice nothing is known
+    wanted = np.arange(int(at[-1] + 1e-3) + 1, dtype=np.float64)
     low = np.clip(np.searchsorted(at, wanted, side="right") - 1, 0, len(at) - 2)
     share = np.clip((wanted - at[low]) / (at[low + 1] - at[low]), 0, 1)
     out = np.empty((len(wanted), *planes.shape[1:]), dtype=np.float32)

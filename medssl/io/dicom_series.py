@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medssl.errors import InputError
 from medssl.io.dicom_copies import double_error
 from medssl.io.dicom_frames import Frame
-from medssl.io.dicom_split import doubles, normal_of, places, tolerance_mm
+from medssl.io.dicom_split import STEP_TOLERANCE, doubles, normal_of, places, tolerance_mm, typical_step
 from medssl.volume import LPS_TO_RAS
 
 MAX_SHIFT = 2.0
@@ -52,13 +52,15 @@ def stack(group: list[Frame], folder: Path, allow_gaps: bool = False) -> Stack:
         raise double_error(pairs)
     along = places(group)
     steps = np.diff(along)
-    typical, tolerance = float(np.median(steps)), tolerance_mm(steps)
+    typical, tolerance = typical_step(steps), tolerance_mm(steps)
     uneven = np.flatnonzero(np.abs(steps - typical) > tolerance)
     at = np.arange(len(group), dtype=np.float64)
     if uneven.size and not allow_gaps:
         raise _uneven(group, steps, typical, int(uneven[0]), len(uneven))
     if uneven.size:
         at = (along - along[0]) / typical
+        # where only whole slices are missing, those that are there stay as they are
+        at = np.rint(at) if np.abs(at - np.rint(at)).max() <= STEP_TOLERANCE else at
         if at[-1] > MAX_FILLED * len(group):
             raise _uneven(group, steps, typical, int(steps.argmax()), len(uneven))
     step = (group[-1].position - group[0].position) / at[-1]

@@ -26,6 +26,7 @@ STEP_FLOOR_MM = 0.01
 
 _ALWAYS = tuple(SOFT.index(keyword) for keyword in ("TemporalPositionIdentifier", "AcquisitionNumber"))
 _ENOUGH = 0.8
+_MOST_MISSING = 64
 _MOST_TOGETHER = 3
 _MOST_TAGS = 12
 
@@ -67,8 +68,22 @@ def places(frames: Group) -> NDArray[np.float64]:
 
 def tolerance_mm(steps: NDArray[np.float64]) -> float:
     """How far a step may be from the others: 1 % of it, at least 0.01 mm, but never more than 5 %."""
-    typical = float(np.median(steps))
+    typical = typical_step(steps)
     return max(min(STEP_FLOOR_MM, 0.05 * typical), STEP_TOLERANCE * typical)
+
+
+def typical_step(steps: NDArray[np.float64]) -> float:
+    """The step of which all are whole multiples, where there is one: the others are then gaps; else a middle one.
+
+    Example:
+        >>> typical_step(np.array([3.0, 6.0, 9.0])), typical_step(np.array([3.0, 3.0, 4.0, 5.0]))
+        (3.0, 3.0)
+    """
+    times = steps / max(float(steps.min()), 1e-9)
+    whole = np.rint(times)
+    if whole.max() <= _MOST_MISSING and np.abs(times - whole).max() < 0.05:
+        return float(steps.sum() / whole.sum())
+    return float(np.sort(steps)[(len(steps) - 1) // 2])
 
 
 def doubles(frames: Group) -> list[tuple[Frame, Frame]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from medssl.errors import InputError
 
 COSINE_TOLERANCE = 1e-3
+MIN_SPACING_MM, MAX_SPACING_MM = 1e-5, 1e4
 MAX_RESCALE = 1e30
 """A greater slope or intercept would leave what float32 holds."""
 
@@ -58,6 +59,9 @@ def numbers(dataset: Any, keyword: str, count: int, path: Path) -> NDArray[np.fl
         raise InputError(f"{keyword} must have {count} numbers, got {len(out)}", path=path, code="geometry")
     if not all(map(math.isfinite, out)):
         raise InputError(f"{keyword} has numbers that are not finite (NaN or Inf)", path=path, code="geometry")
+    if any("_" in getattr(part, "original_string", "") for part in parts):
+        # 1_0 is ten to Python and nothing to DICOM
+        raise InputError(f"{keyword} is not a number", path=path, code="geometry")
     return np.array(out)
 
 
@@ -103,6 +107,12 @@ def pixel_spacing(dataset: Any, path: Path) -> NDArray[np.float64]:
     out = numbers(dataset, "PixelSpacing", 2, path)
     if out.min() <= 0:
         raise InputError(f"PixelSpacing must be positive, got {out.tolist()}", path=path, code="geometry")
+    if out.min() < MIN_SPACING_MM or out.max() > MAX_SPACING_MM:
+        raise InputError(
+            f"PixelSpacing must be from {MIN_SPACING_MM} to {MAX_SPACING_MM} mm, got {out.tolist()}",
+            path=path,
+            code="geometry",
+        )
     return _spacings((float(out[0]), float(out[1])))
 
 
