@@ -34,10 +34,12 @@ _SLAB_BYTES = 1 << 22
 
 
 def write(volume: Volume, path: str | Path) -> None:
-    """Write a volume in the format that the suffix names.
+    """Write a volume in the format that the suffix names, whole or not at all.
 
-    NIfTI files get sform and qform with code 1 (a sheared volume only an sform: a qform cannot hold shear).
-    Flags are kept in ``.npz`` only.
+    A link that stands at ``path`` is replaced, not followed. NIfTI files get sform and qform with code 1 (a sheared
+    volume only an sform: a qform cannot hold shear); their affine is in float32. Flags are kept in ``.npz`` only.
+    Every value is kept: where a format lacks the dtype, a wider one is taken (bool → uint8, float16 → float32; 64-bit
+    integers become int32 where they fit).
 
     Raises:
         UsageError: the suffix is not one of ``FORMATS``, or the folder does not exist.
@@ -46,7 +48,7 @@ def write(volume: Volume, path: str | Path) -> None:
     """
     where = Path(path)
     suffix = check_target(where)
-    data = _plain(volume.data, where)
+    data = _plain(volume.data, suffix, where)
     with replacing(where) as temporary:
         if suffix == ".npz":
             _write_npz(volume, data, temporary)
@@ -74,18 +76,26 @@ def check_target(path: str | Path, sources: Iterable[str | Path] = ()) -> str:
     return suffix
 
 
-def _plain(data: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Voxels in a dtype that every format has."""
-    if data.dtype.kind == "b":
-        return data.astype(np.uint8)
+def _plain(data: NDArray[Any], suffix: str, path: Path) -> NDArray[Any]:
+    """Voxels in a dtype that the format has, every value kept."""
+    if not data.size:
+        raise InputError(f"a volume of size {data.shape[1:]} cannot be written", path=path, code="values")
+    if data.dtype.kind not in "biuf" or data.dtype.itemsize > 8:
+        raise InputError(f"voxels of {data.dtype} cannot be written", path=path, code="values")
+    data = data.astype(data.dtype.newbyteorder("="), copy=False)
+    if suffix == ".npz":
+        return data
     if data.dtype == np.float16:
         return data.astype(np.float32)
+    if data.dtype.kind == "b" or data.dtype == np.uint8:
+        # three or four bytes a voxel are a colour in these formats
+        colour = suffix in (".mha", ".nrrd") and data.shape[0] in (3, 4)
+        return data.astype(np.int16 if colour else np.uint8, copy=False)
     if data.dtype.kind in "iu" and data.dtype.itemsize == 8:
         low, high = int(data.min()), int(data.max())
         fits = np.iinfo(np.int32).min <= low and high <= np.iinfo(np.int32).max
-        return data.astype(np.int32 if fits else np.float64)
-    if data.dtype.kind not in "iuf" or data.dtype.itemsize > 8:
-        raise InputError(f"voxels of {data.dtype} cannot be written", path=path, code="values")
+        # many tools do not read 64 bits
+        return data.astype(np.int32) if fits else data
     return data
 
 
