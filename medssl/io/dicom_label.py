@@ -106,7 +106,9 @@ def _contours(path: Path, like: Volume | None, segment: Choice, classes: Mapping
 
     if like is None:
         raise UsageError(
-            "an RT structure set has contours and no voxels: it needs its scan", path=path, hint="give like=SCAN"
+            "an RT structure set has contours and no voxels: it needs its scan",
+            path=path,
+            hint="give like=SCAN or --like SCAN",
         )
     found = read_rtstruct(path)
     values, noted = values_of([region.segment for region in found.regions], path, segment, classes)

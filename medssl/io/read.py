@@ -107,7 +107,7 @@ def read_label(
     where = Path(path)
     scan = read(like) if isinstance(like, str | Path) else like
     if resample and scan is None:
-        raise UsageError("resample needs a scan whose grid is taken", path=where, hint="give like=SCAN")
+        raise UsageError("resample needs a scan whose grid is taken", path=where, hint="give like=SCAN or --like SCAN")
     found = guarded(lambda: _dicom_label(where), where)
     if found is None:
         if segment is not None or threshold is not None:
