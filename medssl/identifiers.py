@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import stat
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
@@ -99,6 +100,16 @@ def hashed(identifier: str, salt: bytes | None = None) -> str:
         return ""
     key = user_salt() if salt is None else salt
     return hashlib.blake2b(identifier.encode("utf-8", "surrogateescape"), key=key, digest_size=8).hexdigest()
+
+
+def plain_id(identifier: str) -> str:
+    """An id without what differs between spellings: case, blanks around and within, wide letters.
+
+    Example:
+        >>> plain_id(" P-001") == plain_id("p-001 ")
+        True
+    """
+    return " ".join(unicodedata.normalize("NFKC", identifier).casefold().split())
 
 
 def home() -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from medssl.errors import MedsslError
+from medssl.identifiers import plain_id
 from medssl.io.problems import Problem
 from medssl.manifest import Manifest, Record, private_columns
 
@@ -14,7 +15,7 @@ from medssl.manifest import Manifest, Record, private_columns
 def row_problems(manifest: Manifest) -> list[Problem]:
     """Everything that can be told without opening a scan."""
     records = manifest.records
-    found = [*_double_rows(records), *_leaks(records, "split"), *_leaks(records, "fold"), *_names(records)]
+    found = [*_double_rows(records), *_leaks(records), *_names(records)]
     for column in private_columns(manifest.path):
         reason = f"the column {column} may name a person: it is not read, and better not kept here"
         found.append(Problem(1, "private", reason, "warning"))
@@ -55,38 +56,52 @@ def _double_rows(records: Sequence[Record]) -> list[Problem]:
     return out
 
 
-def _leaks(records: Sequence[Record], column: str) -> list[Problem]:
-    """Patients in more than one split or fold: an error for equal ids, a warning for ids that are very likely one."""
-    value: Callable[[Record], str] = (
-        (lambda record: record.split) if column == "split" else (lambda record: record.fold)
-    )
+def _leaks(records: Sequence[Record]) -> list[Problem]:
+    """Patients on both sides of a split or in two folds.
+
+    Where the rows of one fold have several splits, each fold is a division of its own, in which the same scan may
+    stand once more; else the folds divide the patients.
+    """
+    splits: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        splits[record.fold] |= {record.split} if record.fold and record.split else set()
+    if any(len(names) > 1 for names in splits.values()):
+        by_fold: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            by_fold[record.fold].append(record)
+        return [problem for rows in by_fold.values() for problem in _leaks_of(rows, "split")]
+    return [*_leaks_of(records, "split"), *_leaks_of(records, "fold")]
+
+
+def _leaks_of(records: Sequence[Record], column: str) -> list[Problem]:
+    """An error for equal ids, a warning for ids that are very likely one."""
+
+    def side(record: Record) -> str:
+        return record.split if column == "split" else record.fold
+
     out: list[Problem] = []
     exact, alike, studies = (defaultdict[str, list[Record]](list) for _ in range(3))
     for record in records:
-        if value(record):
+        if side(record):
             exact[record.patient_id].append(record)
-            alike[_folded(record.patient_id)].append(record)
+            alike[plain_id(record.patient_id)].append(record)
             if record.study_id:
                 studies[record.study_id].append(record)
     for group in exact.values():
         first = group[0]
-        other = next((record for record in group if value(record) != value(first)), None)
+        other = next((record for record in group if side(record) != side(first)), None)
         if other is not None:
-            there = f"in {column} {value(other)} here, in {column} {value(first)} on line {first.line}"
+            there = f"in {column} {side(other)} here, in {column} {side(first)} on line {first.line}"
             out.append(Problem(other.line, "manifest-leak", f"patient leak: {there}"))
     for what, groups in (("an id that differs in case or blanks only", alike), ("one study", studies)):
         for group in groups.values():
             first = group[0]
-            other = next((r for r in group if value(r) != value(first) and r.patient_id != first.patient_id), None)
+            other = next((r for r in group if side(r) != side(first) and r.patient_id != first.patient_id), None)
             if other is not None:
-                there = f"in {column} {value(other)} here and {value(first)} on line {first.line}"
+                there = f"in {column} {side(other)} here and {side(first)} on line {first.line}"
                 reason = f"very likely a patient leak: {what}, {there}"
                 out.append(Problem(other.line, "manifest-leak", reason, "warning"))
     return out
-
-
-def _folded(patient: str) -> str:
-    return " ".join(patient.casefold().split())
 
 
 def _names(records: Sequence[Record]) -> list[Problem]:

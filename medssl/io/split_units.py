@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medssl.errors import MedsslError, UsageError
+from medssl.identifiers import plain_id
 from medssl.io.check_copies import Groups, byte_copies
 from medssl.manifest import COLUMNS, Manifest, Record
 
@@ -39,7 +40,7 @@ class Units:
 
 def one_patient(record: Record) -> str:
     """A patient's id without what differs between spellings."""
-    return record.patient_id.strip().casefold()
+    return plain_id(record.patient_id)
 
 
 def units_of(manifest: Manifest, link: Sequence[str] = ()) -> Units:
