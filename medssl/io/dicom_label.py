@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from medssl.errors import InputError, UsageError
-from medssl.io.dicom_files import dicom_files, read_dataset
+from medssl.io.dicom_files import dicom_files, read_dataset, refuse_bomb
 from medssl.io.dicom_seg import Seg, read_seg
 from medssl.io.dicom_tags import text
+from medssl.io.files import open_regular
 from medssl.io.folder import is_dicom
 from medssl.io.references import check_references
 from medssl.io.rtstruct import StructureSet, read_rtstruct
@@ -50,6 +51,8 @@ def dicom_label(path: Path) -> tuple[Path, str] | None:
 
 
 def _kind(path: Path) -> str | None:
+    with open_regular(path) as file:
+        refuse_bomb(file, path)
     return LABEL_CLASSES.get(text(read_dataset(path, ["SOPClassUID"], stop_before_pixels=True), "SOPClassUID"))
 
 

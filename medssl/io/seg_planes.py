@@ -39,7 +39,7 @@ class SegPlanes:
             raise InputError("unknown or missing transfer syntax", path=path, code="codec")
         self._packed = bool(syntax.is_compressed) and not syntax.is_deflated
         self._big = not syntax.is_little_endian
-        self._name = syntax.name
+        self._syntax, self._name = str(syntax), syntax.name
         data = raw(dataset, "PixelData")
         if not data:
             raise InputError("the segmentation has no pixel data", path=path, code="truncated")
@@ -81,22 +81,28 @@ class SegPlanes:
         return np.frombuffer(self._data, kind, voxels, index * voxels * size).reshape(shape)
 
     def _decoded(self, index: int) -> NDArray[Any]:
-        from pydicom.pixels import pixel_array
+        """A compressed frame, decoded in a child process: a codec may crash on a hostile one."""
+        from medssl.io.dicom_child import Job
+        from medssl.io.dicom_codecs import shared_children
 
+        if self._bits == 1:
+            raise InputError(
+                f"packed bits in the transfer syntax {self._name} are not read", path=self._path, code="codec"
+            )
+        job = Job(self._syntax, self.rows, self.columns, self._bits, self._bits, 0)
+        return shared_children().decode(job, self._frame(index), self._path)
+
+    def _frame(self, index: int) -> bytes:
+        from pydicom.encaps import get_frame
+
+        tables = None
+        if "ExtendedOffsetTable" in self._dataset and "ExtendedOffsetTableLengths" in self._dataset:
+            tables = tuple(raw(self._dataset, f"ExtendedOffsetTable{part}") or b"" for part in ("", "Lengths"))
         try:
             with quiet():
-                out = np.asarray(pixel_array(self._dataset, index=index, raw=True))
-        except MemoryError:
-            raise
+                return bytes(get_frame(self._data, index, number_of_frames=self.count, extended_offsets=tables))
         except Exception as error:
-            # decoders raise whatever their plugin raises; the message may hold private text, so it is not repeated
+            # offsets that lead nowhere provoke anything
             raise InputError(
-                f"pixel data cannot be decoded (transfer syntax {self._name})", path=self._path, code="codec"
+                "the frames of the compressed pixels cannot be found", path=self._path, code="codec"
             ) from error
-        if out.shape != (self.rows, self.columns):
-            raise InputError(
-                f"decoded {out.shape} pixels, the header declares {(self.rows, self.columns)}",
-                path=self._path,
-                code="corrupt",
-            )
-        return out

@@ -280,3 +280,29 @@ def test_segment_options_are_for_dicom_labels(tmp_path):
     write(Volume(np.eye(4, dtype=np.uint8).reshape(1, 4, 2, 2), np.eye(4)), tmp_path / "l.nii.gz")
     with pytest.raises(UsageError, match="segment and threshold are for DICOM"):
         read_label(tmp_path / "l.nii.gz", segment=1)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.1.99"])
+def test_compressed_segmentations_are_decoded_and_broken_ones_refused(tmp_path, scan, syntax):
+    from pydicom import dcmread
+
+    plane = np.arange(30).reshape(6, 5) % 3
+    path = write_seg(
+        tmp_path / "s.dcm",
+        [(0, at(k), np.roll(plane, k)) for k in range(4)],
+        kind="LABELMAP",
+        names={1: "liver", 2: "spleen"},
+    )
+    want = read_label(path, scan).data
+    data = dcmread(path)
+    if syntax.endswith(".99"):
+        data.file_meta.TransferSyntaxUID = syntax
+    else:
+        data.compress(syntax, generate_instance_uid=False)
+    data.save_as(path, enforce_file_format=True)
+    np.testing.assert_array_equal(read_label(path, scan).data, want)
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) - len(raw) // 4])
+    with pytest.raises(InputError) as caught:
+        read_label(path, scan)
+    assert caught.value.code in ("codec", "truncated", "corrupt", "label")
