@@ -26,6 +26,8 @@ PREFERRED: dict[str, tuple[str, ...]] = {
 }
 """The first of a syntax's decoders that is installed decides: what it refuses, a more lenient one may not repair."""
 
+EXTENDED = "1.2.840.10008.1.2.4.51"
+
 REQUEST = struct.Struct("<IQ")
 """Bytes of the JSON that describes a frame, bytes of the frame."""
 
@@ -83,6 +85,10 @@ def decode_frame(job: Job, frame: bytes) -> bytes:
     plugin = next((name for name in PREFERRED[job.syntax] if name in decoder.available_plugins), None)
     if plugin is None:
         raise MissingDecoderError(job.syntax)
+    if job.syntax == EXTENDED and job.used > 8:
+        from medssl.io.dicom_jpeg12 import extended
+
+        return extended(job, frame)
     voxels, _ = decoder.as_array(
         encapsulate([frame], has_bot=False),
         index=0,
@@ -131,7 +137,7 @@ def main(decoder: str) -> None:
 def _answer(decode: Callable[[Job, bytes], bytes], job: Job, frame: bytes) -> tuple[int, bytes]:
     try:
         return OK, decode(job, frame)
-    except MissingDecoderError:
+    except (MissingDecoderError, ImportError):
         return REFUSED, MISSING.encode()
     except MemoryError:
         return REFUSED, MEMORY.encode()

@@ -10,6 +10,8 @@ _item = struct.Struct("<HHI").unpack_from
 _ITEM, _END, _PADDING = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD), (0xFFFC, 0xFFFC)
 _RLE = "1.2.840.10008.1.2.5"
 _END_OF_IMAGE = b"\xff\xd9"
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+"""Markers that open a frame of each JPEG process, and of JPEG-LS."""
 
 
 def single_frame(data: bytes) -> bytes:
@@ -61,4 +63,40 @@ def is_whole(frame: bytes, syntax: str) -> bool:
     """
     if syntax == _RLE:
         return len(frame) > 64
-    return frame[-4096:].rstrip(b"\0").endswith(_END_OF_IMAGE)
+    # a byte that makes the length even follows, of either kind
+    return frame[-4096:].rstrip(b"\0\xff").endswith(_END_OF_IMAGE)
+
+
+def picture_size(frame: bytes) -> tuple[int, int] | None:
+    r"""Rows and columns that a JPEG, JPEG-LS or JPEG 2000 stream itself declares; None where it does not.
+
+    Example:
+        >>> picture_size(b"\xff\xd8\xff\xc3\0\x0b\x0c\x02\0\x01\0\x01\1\x11\0")
+        (512, 256)
+    """
+    try:
+        if frame[:2] == b"\xff\xd8":
+            return _jpeg_size(frame)
+        at = frame[:4096].find(b"\xff\x4f\xff\x51")
+        if at < 0:
+            return None
+        right, bottom, left, top = struct.unpack_from(">4I", frame, at + 8)
+    except (struct.error, IndexError):
+        return None
+    return bottom - top, right - left
+
+
+def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
+    at = 2
+    while frame[at] == 0xFF:
+        kind = frame[at + 1]
+        if kind == 0xFF:
+            at += 1
+        elif kind in _FRAME_HEADERS:
+            rows, columns = struct.unpack_from(">HH", frame, at + 5)
+            return int(rows), int(columns)
+        elif kind in (0xD9, 0xDA):
+            return None
+        else:
+            at += 2 + int(struct.unpack_from(">H", frame, at + 2)[0])
+    return None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medssl.errors import InputError
 from medssl.io.dicom_child import Job
-from medssl.io.dicom_encapsulated import is_whole, single_frame
+from medssl.io.dicom_encapsulated import is_whole, picture_size, single_frame
 from medssl.io.dicom_frames import Frame
 from medssl.io.dicom_headers import Place
 from medssl.io.dicom_plain import Odd
@@ -177,6 +177,13 @@ def _compressed(data: bytes, place: Place, packed: int, count: int, frame: Frame
         raise InputError(f"BitsAllocated is {place.bits}, expected 8, 16 or 32", path=frame.path, code="not-a-volume")
     if not is_whole(data, place.syntax):
         raise InputError("truncated: the compressed pixels have no end", path=frame.path, code="truncated")
+    said = picture_size(data)
+    if said not in (None, frame.stored_shape, (0, columns)):
+        raise InputError(
+            f"the compressed picture has {said} pixels, the header declares {frame.stored_shape}",
+            path=frame.path,
+            code="corrupt",
+        )
     job = Job(place.syntax, rows, columns, place.bits, place.used, int(place.signed))
     return Compressed(job, data, place.high)
 
