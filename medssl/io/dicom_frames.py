@@ -179,7 +179,12 @@ def frames_in(
         else:
             others.append((file, bad))
     if errors is None and not frames and others:
-        raise InputError(f"this is {others[0][1]}, not an image volume", path=others[0][0], code="not-a-volume")
+        raise InputError(
+            f"this is {others[0][1]}, not an image volume",
+            path=others[0][0],
+            code="not-a-volume",
+            hint="give it with its scan: medssl convert LABEL DST --like SCAN" if "a label" in others[0][1] else None,
+        )
     if errors is None and not frames:
         raise InputError("no DICOM images in the folder", path=path, code="missing")
     return Found(tuple(frames), tuple(others))

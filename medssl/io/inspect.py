@@ -37,7 +37,8 @@ class Found:
 
     Args:
         volumes: one mapping a volume.
-        objects: DICOM objects that are no images, each with its ``file`` and ``kind``.
+        objects: DICOM objects that are no images, each with its ``file`` and ``kind``; segmentations and structure
+            sets with their ``type`` and ``segments`` too, or the ``problems`` that keep them from being used.
         passed_over: files that are no scans, each with its ``file`` and ``kind``.
     """
 
@@ -81,7 +82,7 @@ def inspect(
     volumes += [_refused(where, "", error) for error in census.broken]
     if not volumes and not surveyed.objects:
         raise InputError("no scans in the folder", path=where, code="missing")
-    return Found(volumes, _kinds(surveyed.objects), _kinds(census.others))
+    return Found(volumes, [_object(*found) for found in surveyed.objects], _kinds(census.others))
 
 
 def _of_file(path: Path) -> Census:
@@ -92,6 +93,20 @@ def _of_file(path: Path) -> Census:
             raise
         return Census(broken=[error])
     return Census(dicom=[path]) if kind == "dicom" else Census(scans=[path])
+
+
+def _object(path: Path, kind: str) -> Entry:
+    """An object that is no image; of a label its type and segments, or why it cannot be used."""
+    entry: Entry = {"file": str(path), "kind": kind}
+    if not any(name in kind for name in ("(SEG)", "(RTSTRUCT)")):
+        return entry
+    from medssl.io.dicom_label import describe_labels
+
+    try:
+        found = guarded(lambda: describe_labels(path), path)
+    except MedsslError as error:
+        return {**entry, "problems": _problems(path, [error])}
+    return {**entry, **{name: value for name, value in found.items() if name in ("type", "matrix", "segments")}}
 
 
 def _kinds(found: Sequence[tuple[Path, str]]) -> list[Entry]:

@@ -52,6 +52,10 @@ def _no_scans(result: Result) -> list[str]:
         kinds = Counter(item["kind"] for item in result.get(key, ()))
         if kinds:
             lines.append(f"{what}: " + ", ".join(f"{number} × {kind}" for kind, number in kinds.most_common(8)))
+    for item in [item for item in result.get("objects", ()) if "segments" in item or "problems" in item][:8]:
+        named = ", ".join(f"{one['number']} {one['name']}" for one in item.get("segments", ())[:MOST])
+        wrong = ", ".join(f"{problem['reason']} [{problem['code']}]" for problem in item.get("problems", ()))
+        lines.append(f"{_short(item['file'], result['path'])}: {wrong or f'segments {named}'}")
     return lines
 
 
@@ -277,3 +281,21 @@ def of_unpacking(result: Result) -> list[str]:
     known = {"unpacked": f"{count(result['files'], 'file')}, {result['bytes']} bytes, in {result['folder']}"}
     nested = [f"left packed: {name}" for name in result["nested"][:MOST]]
     return [*facts(known), *nested, f"Next: medssl manifest build {result['folder']} {result['folder']}.csv"]
+
+
+def of_preview(result: Result) -> list[str]:
+    """The page, and how many views of which size each role has."""
+    rows = [
+        [
+            stage["name"],
+            role,
+            facts["views"],
+            " × ".join(str(n) for n in facts["shape"]),
+            " to ".join(f"{length:g}" for length in facts["spacing_mm"]),
+            f"{100 * facts['valid']:.0f} %",
+        ]
+        for stage in result["stages"]
+        for role, facts in stage["roles"].items()
+    ]
+    columns = ["stage", "role", "views", "voxels", "mm a voxel", "inside the scan"]
+    return [f"{'page':<8} {result['page']}", *table(columns, rows)]

@@ -231,3 +231,18 @@ def test_people_see_a_table_of_segments(labels, capsys, monkeypatch):
     assert "segment" in out
     assert "Tissue_3" in out
     assert "CANARY" not in out
+
+
+def test_inspect_lists_the_segments_of_labels(labels, capsys, monkeypatch):
+    monkeypatch.chdir(labels)
+    (labels / "broken.dcm").write_bytes((labels / "seg.dcm").read_bytes()[:-4])
+    assert run(["inspect", ".", "--json"]) == 0
+    found = {entry["file"]: entry for entry in json.loads(capsys.readouterr().out)["objects"]}
+    assert found["seg.dcm"]["type"] == "BINARY"
+    assert found["seg.dcm"]["segments"][1] == {"number": 3, "name": "Tissue_3", "planes": 2}
+    assert [one["name"] for one in found["rt.dcm"]["segments"]] == ["GTV", "segment_7"]
+    assert found["broken.dcm"]["problems"][0]["code"] == "truncated"
+    assert run(["inspect", "rt.dcm"]) == 0
+    out = capsys.readouterr().out
+    assert "rt.dcm: segments 2 GTV, 7 segment_7" in out
+    assert "CANARY" not in out
