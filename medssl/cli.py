@@ -147,9 +147,34 @@ def _usage(error: typer.TyperException) -> str:
     return one_line(f"medssl: error: {' '.join(reason.split())} [usage] (see {command} --help)")
 
 
+def _trace() -> None:
+    """The traceback at hand, without the texts of other libraries' errors where files were read.
+
+    Such a text may repeat a private value of a header (``could not convert string to float: 'Smith^Jane'``).
+    """
+    from medssl.errors import MedsslError
+
+    reader = os.path.join(os.path.dirname(os.path.abspath(__file__)), "io") + os.sep
+    error, chain = sys.exc_info()[1], []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    for error in reversed(chain):
+        frames = traceback.extract_tb(error.__traceback__)
+        reading = any(frame.filename.startswith(reader) for frame in frames)
+        known = isinstance(error, MedsslError | OSError) or not reading
+        text = str(error) if known else "(its text is left out: it may be private)"
+        told = [
+            "Traceback (most recent call last):\n",
+            *traceback.format_list(frames),
+            f"{type(error).__name__}: {text}\n",
+        ]
+        print("".join(told), file=sys.stderr)
+
+
 def _fail(line: str, code: int, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        _trace()
     print(line, file=sys.stderr)
     return code
 
