@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from medssl.errors import InputError, from_os_error
+from medssl.errors import InputError, MedsslError, from_os_error
 from medssl.io.files import MAX_BYTES, MAX_RATIO, open_regular
+from medssl.io.sniff import bare_dicom
 
 _JUNK = ("thumbs.db", "desktop.ini", "dicomdir", "lockfile", "version")
 _OTHER_SUFFIXES = frozenset(
@@ -55,9 +56,9 @@ _OTHER_SUFFIXES = frozenset(
         ".docx",
         ".xls",
         ".xlsx",
-        ".bak",
     ]
 )
+_MAGIC = slice(128, 132)
 
 
 def dicom_files(folder: Path, below: bool = True) -> Iterator[Path]:
@@ -73,25 +74,32 @@ def dicom_files(folder: Path, below: bool = True) -> Iterator[Path]:
             name = entry.name.lower()
             if below and not entry.is_symlink() and not name.startswith(".") and name != "__macosx":
                 yield from dicom_files(folder / entry.name)
-        elif _is_slice_name(entry.name):
+        elif _is_slice(folder / entry.name):
             yield folder / entry.name
 
 
 def looks_like_a_slice(path: Path) -> bool:
-    """Whether a file of this name could be a DICOM slice.
+    """Whether a file could be a DICOM slice: by its name, or by its content where the name says something else.
 
     Example:
         >>> [looks_like_a_slice(Path(name)) for name in ("IM0001", "a.dcm", "._a.dcm", "Thumbs.db", "notes.txt")]
         [True, True, False, False, False]
     """
-    return _is_slice_name(path.name) and not path.is_dir()
+    return _is_slice(path) and not path.is_dir()
 
 
-def _is_slice_name(name: str) -> bool:
-    name = name.lower()
-    if name.startswith(".") or name.endswith("~") or name in _JUNK:
+def _is_slice(path: Path) -> bool:
+    name = path.name.lower()
+    if name.startswith(".") or name.endswith(("~", ".bak")) or name in _JUNK:
         return False
-    return os.path.splitext(name)[1] not in _OTHER_SUFFIXES
+    if os.path.splitext(name)[1] not in _OTHER_SUFFIXES:
+        return True
+    # left out for its name, the last slice of a series would be missed by nobody
+    try:
+        with open_regular(path) as file:
+            return file.read(_MAGIC.stop)[_MAGIC] == b"DICM"
+    except (MedsslError, OSError):
+        return False
 
 
 def read_dataset(path: Path, tags: Sequence[str | int], *, stop_before_pixels: bool) -> Any:
@@ -113,8 +121,12 @@ def parse(file: BinaryIO, path: Path, tags: Sequence[str | int], *, stop_before_
         if not file.read(1):
             raise InputError("truncated: the file is empty", path=path, code="truncated")
         file.seek(0)
+        # old scanners and networks leave the preamble out, and the meta information too
+        bare = bare_dicom(file.read(_MAGIC.stop))
+        file.seek(0)
         try:
-            out = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, specific_tags=list(tags), force=False)
+            out = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, specific_tags=list(tags), force=bare)
+            _complete(out)
             # sequences are parsed when first used: use them now, where a failure is caught
             for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
                 out.get(keyword)
@@ -132,6 +144,19 @@ def parse(file: BinaryIO, path: Path, tags: Sequence[str | int], *, stop_before_
         except Exception as error:
             # ValueError, struct.error, zlib.error and whatever else a hostile file provokes in the parser
             raise InputError("corrupt: the DICOM elements cannot be parsed", path=path, code="corrupt") from error
+
+
+def _complete(dataset: Any) -> None:
+    """Say what only the meta information says, and the encoding that was found where there is no such information."""
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    meta = dataset.file_meta
+    if "SOPClassUID" not in dataset and meta.get("MediaStorageSOPClassUID"):
+        dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    if not meta:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
 
 
 class _Silence:
@@ -181,7 +206,7 @@ def refuse_bomb(file: BinaryIO, path: Path) -> None:
     if b"1.2.840.10008.1.2.1.99" not in head:
         return
     at = head.find(b"\x02\0\0\0UL")
-    start = 132 + 12 + int.from_bytes(head[at + 8 : at + 12], "little") if at == 132 else 0
+    start = at + 12 + int.from_bytes(head[at + 8 : at + 12], "little") if at in (0, 132) else 0
     file.seek(start)
     packed = file.read()
     limit = min(MAX_BYTES, MAX_RATIO * max(len(packed), 1 << 16))

@@ -113,6 +113,8 @@ def read_header(path: Path, walked: bool = True) -> Header:
             if walked:
                 try:
                     found = _walked(handle, seal.size)
+                    if not found.tags.get("SOPClassUID"):
+                        raise Odd
                     return Header(path, found.tags, Source(seal, _place(found, handle, seal.size)))
                 except Odd:
                     file.seek(0)

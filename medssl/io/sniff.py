@@ -144,7 +144,7 @@ def _kind(head: bytes) -> str:
         return "nifti"
     if head[344:348] == b"ni1\0" or head[4:12] == b"ni2\0\r\n\x1a\n":
         return "nifti-pair"
-    if head[128:132] == b"DICM" or _bare_dicom(head):
+    if head[128:132] == b"DICM" or bare_dicom(head):
         return "dicom"
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
@@ -185,11 +185,21 @@ _MAGIC = {
 }
 
 
-def _bare_dicom(head: bytes) -> bool:
-    """DICOM without preamble: the first element is of group 0002 or 0008, explicit or implicit."""
-    if head[:2] not in (b"\x02\0", b"\x08\0") or len(head) < 8:
+def bare_dicom(head: bytes) -> bool:
+    r"""Whether a file begins as DICOM without preamble does: with an element of group 0002 or 0008.
+
+    Example:
+        >>> bare_dicom(b"\x08\0\x05\0\x0a\0\0\0ISO_IR 100"), bare_dicom(b"\x08\0\x05\0CS\x0a\0"), bare_dicom(b"x" * 128)
+        (True, True, False)
+    """
+    groups = {b"\x02\0": "little", b"\x08\0": "little", b"\0\x02": "big", b"\0\x08": "big"}
+    if head[:2] not in groups or len(head) < 8:
         return False
-    return head[4:6].isalpha() or int.from_bytes(head[4:8], "little") < 256
+    order = groups[head[:2]]
+    kind, length = head[4:6], head[4:8]
+    explicit = kind.isalpha() and kind.isupper()
+    # big endian was never written without types
+    return explicit or (order == "little" and int.from_bytes(length, "little") < 256)
 
 
 def _text_kind(head: bytes) -> str:
