@@ -28,6 +28,7 @@ _TWINS: dict[str, str] = {
     "predict": "medssl.commands.predict",
     "prepare": "medssl.commands.prepare",
     "pretrain": "medssl.commands.pretrain",
+    "preview": "medssl.commands.preview",
     "read": "medssl.io.read",
     "read_all": "medssl.io.read",
     "reduce": "medssl.commands.reduce",

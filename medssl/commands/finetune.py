@@ -192,6 +192,18 @@ def _classes(task: Choice, store: Store, manifest: str) -> dict[int, str] | list
     return list(words) if words else [str(number) for number in range(int(max(values)) + 1)]
 
 
+def untrained(asked: FinetuneRecipe, store: Store) -> Method:
+    """The recipe's task on its encoder as they are before training, for a look at the views.
+
+    Args:
+        asked: a checked recipe.
+        store: some of its scans.
+    """
+    weights = None if asked.encoder is not None or asked.init is None else load_weights(asked.init)
+    encoder = make_encoder(_encoder_choice(asked, weights), in_channels_of(store), asked.views.crop, asked.seed)
+    return _method(asked.task, encoder, _classes(asked.task, store, asked.data.manifest), store)
+
+
 def _method(task: Choice, encoder: Any, classes: Any, store: Store) -> Method:
     from medssl.methods.tuning.heights import bodies_of
 

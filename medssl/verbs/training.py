@@ -1,4 +1,4 @@
-"""Verbs that train and use models: demo, prepare, pretrain, finetune, predict, evaluate, report."""
+"""Verbs that train and use models: demo, prepare, preview, pretrain, finetune, predict, evaluate, report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESUME = typer.Option(False, "--resume", help="Go on with the run folder where i
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
-    for verb in (demo, prepare, pretrain, finetune, predict, evaluate, report):
+    for verb in (demo, prepare, preview, pretrain, finetune, predict, evaluate, report):
         app.command()(verb)
 
 
@@ -69,6 +69,26 @@ def prepare(
             progress=progress,
         )
     answer(result, json, readable.of_preparation(result))
+
+
+def preview(
+    recipe: str = RECIPE,
+    overrides: list[str] | None = OVERRIDES,
+    out: Path = typer.Option(Path("preview.html"), "--out", metavar="PAGE", help="The page to write (.html)."),
+    samples: int = typer.Option(2, "--samples", min=1, metavar="N", help="Samples of each stage."),
+    step: int = typer.Option(0, "--step", min=0, metavar="N", help="Which step's draws are shown."),
+    json: bool = JSON,
+) -> None:
+    """Look at a recipe's views before training.
+
+    Draws what a step would see: the views where they lie in the body, as sampled, after augmentation and with their
+    masks, as one page. Nothing is trained.
+    """
+    from medssl.commands.preview import preview as run
+
+    with progressing() as progress:
+        result = run(recipe, overrides or (), out=out, samples=samples, step=step, progress=progress)
+    answer(result, json, readable.of_preview(result))
 
 
 def pretrain(
