@@ -32,6 +32,19 @@ _PIECE = 1 << 18
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
+_LARGE = 1 << 20
+
+
+class BoundedReader(io.BufferedReader):
+    """A file of which no more is asked for than there is: a broken length must not make room for what never comes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to ``size`` bytes."""
+        if size is not None and size > _LARGE:
+            size = max(0, min(size, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
 class Readable(Protocol):
     """What is needed of a stream: plain, gzip or an archive's member."""
 
@@ -56,7 +69,7 @@ def open_regular(path: Path) -> BinaryIO:
         raise from_os_error(error, path) from error
     try:
         refuse_irregular(path, os.fstat(handle).st_mode)
-        return os.fdopen(handle, "rb")
+        return BoundedReader(io.FileIO(handle, "rb"))
     except BaseException:
         os.close(handle)
         raise

@@ -1,0 +1,88 @@
+"""P54: damaged NIfTI, NRRD, MetaImage and NumPy files are refused by name, or read as a volume that agrees with itself.
+
+The long form is ``python tests/benchmarks/fuzz.py --count 10000``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medssl.draws import generator
+from medssl.errors import InputError
+from medssl.volume import Volume
+from tests.fuzz import hunt as hunter
+from tests.fuzz.cases import ITK, NIFTI, Case
+from tests.fuzz.mutate import Field, mutant
+from tests.fuzz.run import hunts
+
+COUNT = 200
+
+
+@pytest.fixture(scope="module")
+def found():
+    return hunts([*NIFTI, *ITK], COUNT, 0, 120)
+
+
+@pytest.mark.parametrize("name", [*NIFTI, *ITK])
+def test_p54_damaged_files_are_refused_by_name_or_read_whole(found, name):
+    assert found[name]["wrong"] == []
+    assert found[name]["refused"] + found[name]["read"] == COUNT
+    assert found[name]["refused"] > COUNT // 3
+
+
+def test_damage_is_the_same_for_the_same_seed_and_stays_in_its_place():
+    body = bytes(range(256)) * 4
+    fields = (Field(100, "<i"), Field(108, ">d"), Field(116, "<8s"))
+    one, other = (
+        [mutant(body, generator(0, 9, n), fields, 100, 200, text) for n in range(200) for text in (False, True)]
+        for _ in range(2)
+    )
+    assert one == other
+    assert len(set(one)) > 300
+    assert all(out[:100] == body[:100] for out in one)
+
+
+def broken(**result):
+    """A case whose reader does one thing."""
+
+    def load():
+        if "error" in result:
+            raise result["error"]
+        if "spin" in result:
+            while True:
+                pass
+        return result["found"]
+
+    return Case(b"", Path("/somewhere/a.nii"), load)
+
+
+GOOD = Volume(np.arange(8.0).reshape(1, 2, 2, 2), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("case", "what"),
+    [
+        (broken(error=KeyError("dim")), "KeyError"),
+        (broken(error=InputError("x", path="/somewhere/a.nii", code="internal")), "internal"),
+        (broken(error=InputError("x", path="/somewhere/a.nii", code="memory")), "memory"),
+        (broken(error=InputError("x", path="other.nii")), "not named"),
+        (broken(error=InputError("x", path="/somewhere/a.nii")), ""),
+        (broken(spin=True), "over"),
+        (broken(found=GOOD), ""),
+        (broken(found=[GOOD, dataclasses.replace(GOOD, data=GOOD.data * np.nan)]), "not finite"),
+        (broken(found=dataclasses.replace(GOOD, data=GOOD.data.astype(complex))), "complex"),
+        (broken(found=dataclasses.replace(GOOD, flags=("",))), "flags"),
+        (dataclasses.replace(broken(found=GOOD), sealed=True), ""),
+        (dataclasses.replace(broken(found=dataclasses.replace(GOOD, data=GOOD.data + 1)), sealed=True), "other voxels"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_hunt_sees_what_is_wrong(monkeypatch, case, what):
+    monkeypatch.setattr(hunter, "SECONDS", 0.2)
+    _, wrong = hunter._one(case, GOOD)
+    assert what in wrong
+    assert bool(what) == bool(wrong)
