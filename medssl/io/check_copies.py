@@ -67,7 +67,7 @@ def canonical(volume: Volume) -> NDArray[np.float32]:
 def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
     wide = values.astype(np.float64)
     spread = wide.std()
-    return ((wide - wide.mean()) / (spread or 1.0)).astype(np.float32)
+    return np.asarray((wide - wide.mean()) / (spread or 1.0), dtype=np.float32)
 
 
 class Groups:

@@ -84,7 +84,8 @@ def find(source: Path, described: dict[str, Any], salt: bytes | None, progress: 
         if progress is not None:
             progress(number, len(images), "matching labels")
         subject, session = image.entities.get("sub", ""), image.entities.get("ses", "")
-        label = _label_of(image, labels[subject, session], source, found) if subject else None
+        candidates = labels[subject, session] + (labels[subject, ""] if session else [])
+        label = _label_of(image, candidates, source, found) if subject else None
         used |= {label.path} if label else set()
         facts = people.get(f"sub-{subject}", {})
         row = Record(
@@ -123,8 +124,8 @@ def _label_of(image: Name, candidates: list[Name], source: Path, found: Found) -
 def _agrees(label: Name, image: Name) -> bool:
     shared = label.entities.keys() & image.entities.keys()
     space = label.entities.get("space", image.suffix)
-    named = space in (image.suffix, "orig", "individual", "native", "scanner", *label.entities.get("space", "").split())
-    return named and all(label.entities[key] == image.entities[key] for key in shared)
+    own = space in (image.suffix, "orig", "individual", "native", "scanner")
+    return own and all(label.entities[key] == image.entities[key] for key in shared)
 
 
 def _same_grid(label: Path, image: Path) -> bool:
