@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medssl.errors import InputError
+from medssl.io.dicom_concatenation import Part
 from medssl.io.dicom_frames import Frame
 from medssl.io.dicom_kinds import unfit_component
 from medssl.io.dicom_lut import modality_table
@@ -90,9 +91,6 @@ def _check_values(macros: list[Macro], path: Path) -> None:
 def _frame(dataset: Any, macro: Macro, index: int, path: Path) -> Frame:
     values = macro("PixelValueTransformationSequence")
     frame_type = next((item for item in map(macro, _TYPES) if item is not None), None)
-    bad = unfit_component(frame_type) if frame_type is not None else None
-    if bad:
-        raise InputError(f"this is {bad}, expected a volume", path=path, code="not-a-volume")
     return Frame(
         path,
         index,
@@ -110,8 +108,19 @@ def _frame(dataset: Any, macro: Macro, index: int, path: Path) -> Frame:
         modality_table(dataset, path) if values is None else None,
         instance=text(dataset, "SOPInstanceUID"),
         unit=unit_of(values if values is not None else dataset),
+        unfit=(unfit_component(frame_type) if frame_type is not None else None) or "",
+        part=_part(dataset, path),
         thickness=thickness_of(macro("PixelMeasuresSequence")),
     )
+
+
+def _part(dataset: Any, path: Path) -> Part | None:
+    uid = text(dataset, "ConcatenationUID")
+    if not uid:
+        return None
+    number = whole(dataset, "InConcatenationNumber", path)
+    total = raw(dataset, "InConcatenationTotalNumber")
+    return Part(uid, number, total if isinstance(total, int) else 0)
 
 
 def _needed(macro: Macro, name: str, path: Path) -> Any:

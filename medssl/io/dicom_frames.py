@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError, MedsslError
+from medssl.io.dicom_concatenation import Part, missing_parts
 from medssl.io.dicom_files import dicom_files, quiet
 from medssl.io.dicom_headers import Source, read_headers
 from medssl.io.dicom_kinds import other_object, unfit_image
@@ -77,6 +78,8 @@ class Frame:
         instance: SOPInstanceUID as it stands, never to be output.
         unit: of the real values, where a tag says it: HU, GY, BQML, …
         thickness: SliceThickness in millimetres, 0 where it is not said; it decides nothing.
+        unfit: why the plane, although it has a place, can be no part of a volume (one part of complex numbers).
+        part: the file's place in a concatenation.
         source: the file as its header was read, and where its plain pixels lie.
     """
 
@@ -97,6 +100,8 @@ class Frame:
     instance: str = ""
     unit: str = ""
     thickness: float = 0.0
+    unfit: str = ""
+    part: Part | None = None
     source: Source | None = None
 
     @property
@@ -168,6 +173,10 @@ def frames_in(
             if errors is None:
                 raise
             errors.append(error)
+    for refusal in missing_parts({frame.path: frame.part for frame in frames if frame.part is not None}):
+        if errors is None:
+            raise refusal
+        errors.append(refusal)
     series = {frame.hard[HARD.index("SeriesInstanceUID")] for frame in frames}
     for file, bad, uid in unfit:
         # a scanner's colour dose sheet is a series of its own and no part of the scan

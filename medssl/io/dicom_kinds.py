@@ -67,7 +67,8 @@ _COMPONENTS = ("MAGNITUDE", "PHASE")
 
 def other_object(dataset: Any) -> str | None:
     """The kind's name when the object is not an image of the body at all, else None."""
-    uid = text(dataset, "SOPClassUID")
+    # a directory has no class of its own but in the file's meta information
+    uid = text(dataset, "SOPClassUID") or text(getattr(dataset, "file_meta", {}), "MediaStorageSOPClassUID")
     if uid in OTHER_OBJECTS:
         return OTHER_OBJECTS[uid]
     found = next((name for prefix, name in _OTHER_PREFIXES.items() if uid.startswith(prefix)), None)

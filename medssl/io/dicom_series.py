@@ -71,6 +71,8 @@ def stack(group: list[Frame], folder: Path, allow_gaps: bool = False) -> Stack:
 
 
 def _check_size(group: list[Frame]) -> None:
+    if group[0].unfit:
+        raise InputError(f"this is {group[0].unfit}, expected a volume", path=group[0].path, code="not-a-volume")
     if len(group) < 2:
         raise InputError(
             "a single slice (2D image), expected a volume",

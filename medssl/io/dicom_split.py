@@ -17,6 +17,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from medssl.io.dicom_diffusion import with_directions
 from medssl.io.dicom_frames import SOFT, Frame
 
 SAME_DIRECTION = 1e-3
@@ -124,7 +125,7 @@ def _apart(frames: Group) -> list[Group]:
             return [one for part in parts for one in _apart(part)]
     if is_regular(frames):
         return [frames]
-    return _told_apart(frames) or [frames]
+    return _told_apart(frames) or _told_apart(with_directions(frames)) or [frames]
 
 
 def _told_apart(frames: Group) -> list[Group] | None:
