@@ -108,7 +108,7 @@ def run(words: list[str], debug: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        ours = from_os_error(error)
+        ours = from_os_error(error, error.filename or _concerned(words))
         return _fail(ours.line(), ours.exit_code, debug)
     except MemoryError:
         ours = ResourceError("not enough memory", path=_concerned(words), code="memory", hint=_SMALLER)

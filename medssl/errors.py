@@ -221,7 +221,7 @@ def from_os_error(error: OSError, path: str | Path | None = None, *, writing: bo
         return ResourceError(f"{os.strerror(error.errno)}{room}", path=where, code="disk")
     if error.errno == errno.ENOMEM:
         return ResourceError("not enough memory", path=where, code="memory")
-    return InputError(f"{error.strerror or error}", path=where, code="unreadable")
+    return InputError(error.strerror or "cannot be read: the system gives no reason", path=where, code="unreadable")
 
 
 def _missing(path: str | Path | None) -> MedsslError:

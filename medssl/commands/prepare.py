@@ -21,6 +21,7 @@ def prepare(
     percentiles: tuple[float, float] = (0.5, 99.5),
     jobs: int = 1,
     continue_on_error: bool = False,
+    max_bad: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Orient, resample and measure every scan of a manifest, into a store.
@@ -34,6 +35,7 @@ def prepare(
         percentiles: percentiles that become 0 and 1 for all other rows.
         jobs: processes.
         continue_on_error: set refused scans aside.
+        max_bad: largest share of scans that may be set aside; without it a tenth, and one of any number.
         progress: called with parts done, parts in all, and what is being done.
 
     Returns:
@@ -50,6 +52,7 @@ def prepare(
         settings,
         jobs=jobs,
         continue_on_error=continue_on_error,
+        max_bad=max_bad,
         progress=progress,
         account=account,
     )

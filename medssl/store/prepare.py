@@ -35,7 +35,7 @@ def prepare(
     jobs: int = 1,
     continue_on_error: bool = False,
     progress: Progress | None = None,
-    max_bad: float = 0.1,
+    max_bad: float | None = None,
     account: Preparation | None = None,
 ) -> Store:
     """Make or complete a store.
@@ -51,7 +51,7 @@ def prepare(
         jobs: processes.
         continue_on_error: set refused scans aside, in ``quarantine.json``, and go on.
         progress: told after every scan.
-        max_bad: largest share of scans that may be set aside.
+        max_bad: largest share of scans that may be set aside; without it a tenth, and one of any number.
         account: filled with what was done.
 
     Raises:
@@ -68,7 +68,9 @@ def prepare(
         return _prepare(manifest, folder, settings, work, jobs, max_bad)
 
 
-def _prepare(manifest: Manifest, folder: Path, settings: StoreSettings, work: Work, jobs: int, max_bad: float) -> Store:
+def _prepare(
+    manifest: Manifest, folder: Path, settings: StoreSettings, work: Work, jobs: int, max_bad: float | None
+) -> Store:
     remove_orphans(folder)
     remove_orphans(folder / ENTRIES)
     earlier = _earlier(folder)

@@ -24,6 +24,8 @@ Progress = Callable[[int, int, str], None]
 """Called with how many parts are done, how many there are in all, and what is being done."""
 
 QUARANTINE_FILE = "quarantine.json"
+MAX_BAD = 0.1
+"""Share of scans that may be set aside where nothing else is asked for; one scan always may."""
 
 
 def silent(done: int, total: int, text: str) -> None:
@@ -140,7 +142,7 @@ class Work:
         note = {"line": record.line, "record": hashed(record_name(record)), "code": error.code, "stage": stage}
         self.done.quarantined.append({**note, "meaning": CODES.get(error.code, ""), "error": str(error)})
 
-    def finish(self, max_bad: float, out: Path) -> None:
+    def finish(self, max_bad: float | None, out: Path) -> None:
         """Write down what was set aside and refuse a run that lost too much."""
         bad, total = len(self.done.quarantined), len(self._manifest.records)
         if not bad:
@@ -149,9 +151,11 @@ class Work:
         # the error itself names the file, and a file's or folder's name may be a person's: it is shown, not kept
         notes = [{name: note[name] for name in note if name != "error"} for note in self.done.quarantined]
         replace_file(out / QUARANTINE_FILE, (json.dumps(notes, indent=1) + "\n").encode())
-        if bad > max_bad * total or bad == total:
+        # one broken scan of seven is no broken data set
+        most = max(MAX_BAD * total, 1) if max_bad is None else max_bad * total
+        if bad > most or bad == total:
             raise InputError(
-                f"{bad} of {total} scans were refused, at most {max_bad:.0%} may be",
+                f"{bad} of {total} scans were refused, at most {MAX_BAD if max_bad is None else max_bad:.0%} may be",
                 path=out / QUARANTINE_FILE,
                 code="quarantine",
                 hint="the file says which and why",

@@ -48,6 +48,9 @@ def prepare(
     window: str | None = typer.Option(None, "--window", metavar="LOW,HIGH", help="HU window of CT: -175,250."),
     jobs: int = typer.Option(1, "--jobs", min=1, metavar="N", help="Processes."),
     continue_on_error: bool = typer.Option(False, "--continue-on-error", help="Set refused scans aside; exit code 1."),
+    max_bad: float | None = typer.Option(
+        None, "--max-bad", min=0, max=1, metavar="SHARE", help="Of scans that may be set aside; 0.1 (or one scan)."
+    ),
     json: bool = JSON,
 ) -> None:
     """Do the deterministic part of loading once.
@@ -66,6 +69,7 @@ def prepare(
             window_hu=_window(window),
             jobs=jobs,
             continue_on_error=continue_on_error,
+            max_bad=max_bad,
             progress=progress,
         )
     answer(result, json, readable.of_preparation(result))
