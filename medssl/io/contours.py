@@ -32,13 +32,19 @@ def filled(polygons: Sequence[NDArray[np.float64]], shape: tuple[int, int]) -> N
         >>> filled([square], (4, 4)).astype(int).tolist()
         [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
     """
-    crossings = np.zeros((shape[0] + 1, shape[1]), dtype=np.int32)
-    for polygon in polygons:
-        points = np.round(polygon, SNAP)
-        _cross(points, np.roll(points, -1, axis=0), crossings)
+    out = np.zeros(shape, dtype=np.bool_)
+    rounded = [np.round(polygon, SNAP) for polygon in polygons if len(polygon)]
+    if not rounded:
+        return out
+    # nothing outside the contours' box can be inside
+    low = np.floor(np.min([points.min(axis=0) for points in rounded], axis=0)).clip(0, shape).astype(np.int64)
+    high = np.ceil(np.max([points.max(axis=0) for points in rounded], axis=0) + 1).clip(low, shape).astype(np.int64)
+    crossings = np.zeros((high[0] - low[0] + 1, high[1] - low[1]), dtype=np.int32)
+    for points in rounded:
+        _cross(points - low, np.roll(points, -1, axis=0) - low, crossings)
     # a voxel is inside when an odd number of edges lies beyond it
     beyond = crossings[::-1].cumsum(axis=0)[::-1][1:]
-    out: NDArray[np.bool_] = beyond % 2 == 1
+    out[low[0] : high[0], low[1] : high[1]] = beyond % 2 == 1
     return out
 
 

@@ -121,7 +121,7 @@ def _contours(path: Path, like: Volume | None, segment: Choice, classes: Mapping
     canonical = reorient(Volume(np.broadcast_to(np.uint8(0), (1, *like.shape)), like.affine), "LPS")
     data, flags = painted(found, canonical.affine, canonical.shape, values)
     label = reorient(Volume(data[None], canonical.affine), like.orientation)
-    return Volume(np.ascontiguousarray(label.data), like.affine, (*noted, *flags), {"modality": "RTSTRUCT"})
+    return Volume(label.data, like.affine, (*noted, *flags), {"modality": "RTSTRUCT"})
 
 
 def describe_labels(path: str | Path) -> dict[str, Any]:

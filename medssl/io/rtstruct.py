@@ -125,7 +125,7 @@ def _codes(dataset: Any) -> dict[int, tuple[str, str]]:
     """ROINumber → coded meaning and its scheme, where there is one."""
     out: dict[int, tuple[str, str]] = {}
     for item in raw(dataset, "RTROIObservationsSequence") or ():
-        number, codes = raw(item, "ReferencedROINumber"), raw(item, "RTROIIdentificationCodeSequence") or ()
+        number, codes = raw(item, "ReferencedROINumber"), list(raw(item, "RTROIIdentificationCodeSequence") or [])
         if isinstance(number, int) and len(codes):
             out.setdefault(int(number), (text(codes[0], "CodeMeaning"), text(codes[0], "CodingSchemeDesignator")))
     return out
@@ -161,11 +161,19 @@ def _contours(
     return tuple(closed), other, short
 
 
+def _flat(contour: Any) -> NDArray[np.float64]:
+    """ContourData as numbers, from its text where that has not been parsed: number objects take ten times as long."""
+    if "ContourData" not in contour:
+        return np.zeros(0)
+    value = contour.get_item("ContourData").value
+    parts = value.strip(b" \0").split(b"\\") if isinstance(value, bytes) else value or ()
+    return np.array([float(part) for part in parts], dtype=np.float64)
+
+
 def _points(contour: Any, number: int, path: Path) -> NDArray[np.float64]:
-    value = raw(contour, "ContourData")
     try:
-        flat = np.array([float(one) for one in (value if value is not None else ())], dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        flat = _flat(contour)
+    except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"ContourData of ROI {number} are not numbers", path=path, code="corrupt") from error
     declared = raw(contour, "NumberOfContourPoints")
     if not flat.size or flat.size % 3 or (isinstance(declared, int) and declared * 3 != flat.size):

@@ -54,8 +54,8 @@ def painted(
     inverse = np.linalg.inv(affine)
     placed = [[points @ inverse[:3, :3].T + inverse[:3, 3] for points in region.contours] for region in regions]
     axis = _slice_axis([points for contours in placed for points in contours])
-    out = np.zeros(shape, dtype=np.int32)
-    slabs = np.moveaxis(out, axis, 0)
+    slabs = np.zeros((shape[axis], *(n for a, n in enumerate(shape) if a != axis)), dtype=np.int32)
+    out = np.moveaxis(slabs, 0, axis)
     done: dict[int, int] = {}
     for region, contours in zip(regions, placed, strict=True):
         number, value = region.segment.number, values[region.segment.number]

@@ -42,7 +42,8 @@ def painted(
         InputError: ``label``: it lies beside the grid's voxels, or two segments overlap, naming both.
     """
     check_size(shape, 4, seg.path)
-    out = np.zeros(shape, dtype=np.int32)
+    # planes mostly lie across the last axis
+    out = np.zeros(shape, dtype=np.int32, order="F")
     inverse = np.linalg.inv(affine)
     outside = total = 0
     done: dict[int, int] = {}
