@@ -88,7 +88,7 @@ def read_metaimage(path: Path, *, volume: int | None = None) -> Volume:
     values = _payload(fields, file_shape, offset, path).voxels()
     space = (1, 2, 3) if channels != 1 else (0, 1, 2)
     data = spatial_channels(values, space, channels != 1, volume, path)
-    return Volume(np.ascontiguousarray(data), affine, flags)
+    return Volume(data, affine, flags)
 
 
 def describe_metaimage(path: Path) -> Description:

@@ -72,7 +72,7 @@ def read_nrrd(path: Path, *, volume: int | None = None) -> Volume:
     values = _payload(fields, shape, offset, path).voxels()
     vector = len(rest) == 1 and kinds[rest[0]] in _VECTORS
     data = spatial_channels(values, space, vector, volume, path)
-    return Volume(np.ascontiguousarray(data), affine, flags)
+    return Volume(data, affine, flags)
 
 
 def describe_nrrd(path: Path) -> Description:

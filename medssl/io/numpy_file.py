@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
-from medssl.io.files import MAX_BYTES, check_size, open_regular
+from medssl.io.files import MAX_BYTES, as_stored, check_size, open_regular, read_exactly, read_some
 from medssl.io.nifti_affine import is_sheared
 from medssl.volume import Volume
 
@@ -52,13 +52,13 @@ def read_npz(path: Path) -> Volume:
         raise InputError(
             f"data must be numbers [i, j, k(, c)], got {data.dtype} {data.shape}", path=path, code="not-a-volume"
         )
-    data = data.astype(np.uint8 if data.dtype.kind == "b" else data.dtype.newbyteorder("="), copy=False)
+    data = data.astype(np.uint8, copy=False) if data.dtype.kind == "b" else data
     data = data[None] if data.ndim == 3 else np.moveaxis(data, 3, 0)
     # whatever does not look like a flag could be private text
     names = tuple(str(flag) for flag in flags.ravel() if _FLAG.fullmatch(str(flag)))
     if affine[3].tolist() == [0, 0, 0, 1] and abs(np.linalg.det(affine[:3, :3])) > 0 and is_sheared(affine):
         names = tuple(dict.fromkeys((*names, "sheared")))
-    return Volume(np.ascontiguousarray(data), affine.astype(np.float64), names)
+    return Volume(data, affine.astype(np.float64), names)
 
 
 def _array(archive: zipfile.ZipFile, key: str, path: Path, most: int = MAX_BYTES) -> NDArray[Any]:
@@ -73,7 +73,7 @@ def _array(archive: zipfile.ZipFile, key: str, path: Path, most: int = MAX_BYTES
     with archive.open(info) as member:
         start = io.BytesIO(member.read(_HEADER_LIMIT))
     try:
-        shape, _, dtype = _npy_header(start)
+        shape, fortran, dtype = _npy_header(start)
     except (ValueError, SyntaxError, EOFError, tokenize.TokenError, RecursionError) as error:
         raise InputError(f"the array {key} has a broken header", path=path, code="corrupt") from error
     if dtype.hasobject:
@@ -85,8 +85,13 @@ def _array(archive: zipfile.ZipFile, key: str, path: Path, most: int = MAX_BYTES
             path=path,
             code="corrupt",
         )
-    # read whole, so that zipfile verifies the CRC
-    return np.asarray(np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False))
+    if size == 0:
+        return np.empty(shape, dtype=dtype)
+    with archive.open(info) as member:
+        read_some(member, start.tell(), path)
+        # to the end, where zipfile verifies the CRC
+        flat = read_exactly(member, size, path)
+    return as_stored(flat, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

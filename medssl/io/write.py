@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -101,9 +102,14 @@ def _plain(data: NDArray[Any], suffix: str, path: Path) -> NDArray[Any]:
 
 def _write_npz(volume: Volume, data: NDArray[Any], path: Path) -> None:
     spatial = data[0] if data.shape[0] == 1 else np.moveaxis(data, 0, 3)
-    flags = np.array(volume.flags, dtype=np.str_)
-    with open(path, "wb") as file:
-        np.savez_compressed(file, data=spatial, affine=volume.affine, flags=flags)
+    arrays = {"data": spatial, "affine": volume.affine, "flags": np.array(volume.flags, dtype=np.str_)}
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, array in arrays.items():
+            # without the hour, so that the same volume gives the same bytes
+            member = zipfile.ZipInfo(f"{key}.npy")
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
 def _write_nifti(volume: Volume, data: NDArray[Any], path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+import time
 import warnings
 
 import nibabel
@@ -14,7 +15,7 @@ from medssl.draws import generator
 from medssl.io.nifti_affine import choose_affine
 from medssl.io.nifti_header import NiftiHeader, packed_header, quaternion, rotation
 from medssl.io.read import read
-from medssl.io.write import write
+from medssl.io.write import FORMATS, write
 from medssl.volume import Volume
 from tests.io.scans import marked, oblique
 
@@ -107,13 +108,18 @@ def test_the_third_axis_is_turned_around_for_a_left_handed_volume():
     assert header["pixdim"][0] == -1
 
 
-def test_the_same_volume_gives_the_same_bytes(tmp_path):
-    for name in ("a.nii.gz", "another.nii.gz"):
-        write(Volume(marked()[None], oblique()), tmp_path / name)
-    first = (tmp_path / "a.nii.gz").read_bytes()
-    assert first == (tmp_path / "another.nii.gz").read_bytes()
-    # neither time nor name
-    assert first[:8] == b"\x1f\x8b\x08\0\0\0\0\0"
+@pytest.mark.parametrize("ending", FORMATS)
+def test_the_same_volume_gives_the_same_bytes(tmp_path, monkeypatch, ending):
+    write(Volume(marked()[None], oblique()), tmp_path / f"a{ending}")
+    later = time.time() + 1e6
+    monkeypatch.setattr(time, "time", lambda: later)
+    write(Volume(marked()[None], oblique()), tmp_path / f"another{ending}")
+    assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"another{ending}").read_bytes()
+
+
+def test_a_gzip_file_says_neither_name_nor_hour(tmp_path):
+    write(Volume(marked()[None], oblique()), tmp_path / "a.nii.gz")
+    assert (tmp_path / "a.nii.gz").read_bytes()[:8] == b"\x1f\x8b\x08\0\0\0\0\0"
 
 
 def test_files_are_written_without_isal_as_well(tmp_path, monkeypatch):
