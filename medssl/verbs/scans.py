@@ -32,7 +32,7 @@ def inspect(
     from medssl.errors import CheckError, InputError
 
     with progressing() as progress:
-        result = run(path, headers=headers, workers=workers, progress=progress)
+        result = run(path, headers=headers, workers=workers, progress=progress if path.is_dir() else None)
     problems, volumes = result["problems"], result["volumes"]
     answer(result, json, readable.of_inspection(result))
     if len(volumes) == 1 and len(problems) == 1:
