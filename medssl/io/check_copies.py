@@ -6,8 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +34,14 @@ class Print:
     Args:
         digest: of the voxels in canonical order and float32.
         shape: in canonical order, channels first.
-        sample: ``SAMPLES`` voxels, less their mean, in standard deviations; zeros where all are equal.
+        sample: ``SAMPLES`` voxels.
+        spread: their standard deviation.
     """
 
     digest: str
     shape: tuple[int, ...]
     sample: NDArray[np.float32]
+    spread: float
 
 
 def print_of(volume: Volume) -> Print:
@@ -55,19 +56,13 @@ def print_of(volume: Volume) -> Print:
     digest = hashlib.sha256(str(data.shape).encode() + data.tobytes()).hexdigest()
     flat = data.reshape(-1)
     at = np.linspace(0, flat.size - 1, min(SAMPLES, flat.size)).astype(np.int64)
-    return Print(digest, data.shape, _standard(flat[at]))
+    return Print(digest, data.shape, flat[at], float(flat[at].std()))
 
 
 def canonical(volume: Volume) -> NDArray[np.float32]:
     """Voxels towards right, front and top, as float32; -0.0 and 0.0 are one value."""
     data: NDArray[np.float32] = np.ascontiguousarray(reorient(volume).data, dtype=np.float32)
     return np.add(data, np.float32(0))
-
-
-def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    wide = values.astype(np.float64)
-    spread = wide.std()
-    return np.asarray((wide - wide.mean()) / (spread or 1.0), dtype=np.float32)
 
 
 class Groups:
@@ -81,7 +76,8 @@ class Groups:
     def join(self, record: Record, other: Record, how: str) -> None:
         """Take note that a row holds the scan of an earlier one, unless that is known."""
         one, two = self._group(other), self._group(record)
-        if one[0] is two[0] or (record.image == other.image and not (record.volume or record.series_id)):
+        same_file = PurePosixPath(record.image) == PurePosixPath(other.image)
+        if one[0] is two[0] or (same_file and not (record.volume or record.series_id)):
             return
         for member in two:
             self._first[member.line] = one[0]
@@ -162,7 +158,7 @@ def voxel_copies(
         other = first.setdefault(one.digest, record)
         if other is not record:
             groups.join(record, other, "a voxel copy")
-        elif one.sample.any():
+        elif one.spread > 0:
             by_shape[one.shape].append((record, one))
     out = []
     for same in by_shape.values():
@@ -178,13 +174,20 @@ def voxel_copies(
 
 
 def _likely(rows: list[tuple[Record, Print]]) -> list[tuple[Record, Record]]:
-    """Pairs whose samples agree, each with the earlier row second; neighbours on a line hold them close together."""
+    """Pairs whose samples agree, the earlier row second; only neighbours on a line through the samples are compared."""
     line = np.cos(np.arange(SAMPLES, dtype=np.float64))
-    ordered = sorted(rows, key=lambda row: (float(row[1].sample @ line[: row[1].sample.size]), row[0].line))
+    placed = sorted(
+        ((float(one.sample @ line[: one.sample.size]), record.line, record, one) for record, one in rows),
+        key=lambda place: place[:2],
+    )
     pairs = []
-    for (a, one), (b, two) in pairwise(ordered):
-        if float(np.abs(one.sample - two.sample).max()) <= 2 * TOLERANCE:
-            pairs.append((max(a, b, key=_line), min(a, b, key=_line)))
+    for at, (here, _, record, one) in enumerate(placed):
+        near = 2 * TOLERANCE * one.spread
+        for there, _, other, two in placed[at + 1 :]:
+            if there - here > near * SAMPLES:
+                break
+            if float(np.abs(one.sample - two.sample).max()) <= near:
+                pairs.append((max(record, other, key=_line), min(record, other, key=_line)))
     return sorted(pairs, key=lambda pair: (pair[0].line, pair[1].line))
 
 
