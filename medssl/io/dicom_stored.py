@@ -204,23 +204,41 @@ def _frame_of(dataset: Any, data: bytes, count: int, frame: Frame) -> bytes:
 
 
 def _native(dataset: Any, frame: Frame) -> NDArray[Any]:
+    """Stored values of one uncompressed frame; the parser's own would be shifted for BitsStored, HighBit unasked."""
+    if "PixelData" not in dataset:
+        return _real_numbers(dataset, frame)
+    rows, columns = frame.stored_shape
+    bits = whole(dataset, "BitsAllocated", frame.path)
+    used, high, signed = _bits(dataset, frame, bits)
+    element, data = dataset["PixelData"], dataset.PixelData
+    if bits not in (8, 16, 32) or element.is_undefined_length or raw(dataset, "SamplesPerPixel") not in (None, 1):
+        raise InputError("the pixel data do not fit their header", path=frame.path, code="corrupt")
+    little = dataset.file_meta.TransferSyntaxUID.is_little_endian
+    if bits == 8 and not little and element.VR == "OW":
+        # words of two pixels each, the second first (PS3.5 A.3)
+        data = np.frombuffer(data[: len(data) // 2 * 2], "u2").byteswap().tobytes()
+    kind = np.dtype(f"{'<' if little else '>'}u{bits // 8}")
+    first = (frame.index or 0) * rows * columns
+    out = np.frombuffer(data, kind, rows * columns, first * kind.itemsize).reshape(rows, columns)
+    return cleaned(out.astype(kind.newbyteorder("=")), used, high, bool(signed))
+
+
+def _real_numbers(dataset: Any, frame: Frame) -> NDArray[Any]:
+    """FloatPixelData or DoubleFloatPixelData of one frame."""
     from pydicom.pixels import pixel_array
 
     try:
         out = np.asarray(pixel_array(dataset, index=frame.index or 0, raw=True))
+        # big endian files come in their own byte order, which bit operations must not meet
+        out = out.astype(out.dtype.newbyteorder("="), copy=False)
     except MemoryError:
         raise
     except Exception as error:
         # the message may hold private text, so it is not repeated
         raise InputError("the pixel data do not fit their header", path=frame.path, code="corrupt") from error
     if out.shape != frame.stored_shape:
-        raise InputError(
-            f"decoded {out.shape} pixels, the header declares {frame.stored_shape}", path=frame.path, code="corrupt"
-        )
-    if out.dtype.kind == "f":
-        return out
-    used, high, signed = _bits(dataset, frame, out.dtype.itemsize * 8)
-    return cleaned(out, used, high, bool(signed))
+        raise InputError("the pixel data do not fit their header", path=frame.path, code="corrupt")
+    return out
 
 
 def _syntax(dataset: Any, frame: Frame) -> Any:
