@@ -83,7 +83,8 @@ class Series:
 
     def _tags(self) -> dict[str, str]:
         modality = self.frames[0].modality
-        tags = {"modality": modality} if modality else {}
+        facts = {"modality": modality, "unit": self.frames[0].unit}
+        tags = {name: value for name, value in facts.items() if value}
         if modality == "PT":
             tags |= units_tag(self.frames[0].path)
         return tags | reference_tags(self.frames[0].hard[_FRAME], self.series_uid)
