@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
-from medssl.io.files import as_stored, beside, check_size, open_regular, read_exactly, read_some, unpacked
+from medssl.io.files import Readable, as_stored, beside, check_size, open_regular, read_exactly, read_some, unpacked
 from medssl.io.text_voxels import LONGEST_NUMBER, from_decimal, from_hexadecimal
 
 _MOST_TEXT = 1 << 28
@@ -92,6 +92,8 @@ class Payload:
 
     def _packed(self, file: BinaryIO, size: int, path: Path) -> NDArray[np.uint8]:
         stream = unpacked(file, self.encoding, path)
+        if self.skip == -1:
+            return self._last(stream, size, path)
         left = max(self.skip, 0)
         if left > _MOST_TEXT:
             raise InputError(f"byte skip {left} is over the limit of {_MOST_TEXT}", path=path, code="too-large")
@@ -101,6 +103,17 @@ class Payload:
                 raise InputError("truncated: the data end before the voxels begin", path=path, code="truncated")
             left -= passed
         return read_exactly(stream, size, path)
+
+    def _last(self, stream: Readable, size: int, path: Path) -> NDArray[np.uint8]:
+        """The last bytes of a stream, whatever header of another format lies before them."""
+        whole = bytearray()
+        while chunk := read_some(stream, 1 << 18, path):
+            whole += chunk
+            if len(whole) > size + _MOST_TEXT:
+                raise InputError(f"over {_MOST_TEXT} bytes lie before the voxels", path=path, code="too-large")
+        if len(whole) < size:
+            raise InputError(f"truncated: {len(whole)} data bytes of {size}", path=path, code="truncated")
+        return np.frombuffer(whole, dtype=np.uint8, offset=len(whole) - size)
 
     def _written_out(self, file: BinaryIO, size: int, path: Path) -> NDArray[Any]:
         count = math.prod(self.shape)

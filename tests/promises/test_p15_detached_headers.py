@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import zlib
 from collections.abc import Callable
@@ -156,6 +157,9 @@ def test_p15_shares_that_do_not_add_up_are_refused(folder: Path) -> None:
     [
         ({"byte_skip": "5"}, b"12345" + raw()),
         ({"byte_skip": "-1"}, b"any header at all" + raw()),
+        ({"byte_skip": "-1", "encoding": "gzip"}, gzip.compress(b"another header" + raw())),
+        ({"byte_skip": "4", "encoding": "gzip"}, gzip.compress(b"1234" + raw())),
+        ({"line_skip": "1", "encoding": "gzip"}, b"a line\n" + gzip.compress(raw())),
         ({"line_skip": "2"}, b"one\ntwo\n" + raw()),
         ({"line_skip": "1", "byte_skip": "3"}, b"one\nabc" + raw()),
     ],
