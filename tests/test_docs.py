@@ -48,7 +48,7 @@ def test_commands_in_the_pages_exist(page: str) -> None:
                 if rest[0].startswith("-"):
                     break
                 command = command.commands[rest.pop(0)]
-            known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+            known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
             unknown = [word for word in rest if word.startswith("--") and word.split("=")[0] not in known]
             assert unknown == [], f"{page}: {line}"
 
