@@ -83,7 +83,7 @@ class Series:
 
     def _tags(self) -> dict[str, str]:
         modality = self.frames[0].modality
-        facts = {"modality": modality, "unit": self.frames[0].unit}
+        facts = {"modality": modality, "units": self.frames[0].unit}
         tags = {name: value for name, value in facts.items() if value}
         if modality == "PT":
             tags |= units_tag(self.frames[0].path)

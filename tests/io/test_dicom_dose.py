@@ -39,7 +39,7 @@ def dose(folder, offsets=(0.0, 3.0, 6.0, 9.0), name="IM00.dcm", **tags):
 def test_p08_dose_is_scaled_without_a_wrap(tmp_path):
     scan = read(dose(tmp_path / "d"))
     np.testing.assert_array_equal(scan.data[0], marked((6, 5, 4), np.float32) * 2**13)
-    assert (scan.tags["modality"], scan.tags["unit"]) == ("RTDOSE", "GY")
+    assert (scan.tags["modality"], scan.tags["units"]) == ("RTDOSE", "GY")
 
 
 def test_p01_an_oblique_dose_grid_goes_along_its_normal(tmp_path):
