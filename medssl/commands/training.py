@@ -74,6 +74,7 @@ def train(
         keep=asked.keep,
         seed=asked.seed,
         workers=asked.data.workers,
+        take=asked.data.take,
         recipe={"recipe": to_plain(asked), "manifest": store.manifest_digest},
     )
 

@@ -29,6 +29,8 @@ class Data:
         workers: processes that load.
         sequences: names of the manifest's ``modality`` column that become the channels of one image a study, missing
             ones masked; none of them where every row is an image of its own.
+        take: ``patients`` takes patient by patient, so that no batch holds one twice where there are enough;
+            ``scans`` takes every scan once an epoch.
     """
 
     manifest: str
@@ -40,6 +42,7 @@ class Data:
     split: str | None = None
     workers: int = 0
     sequences: tuple[str, ...] = ()
+    take: Literal["patients", "scans"] = "patients"
 
     def __post_init__(self) -> None:
         if self.workers < 0:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.sharedctypes import RawArray
+from typing import Any
 
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from medssl import draws
 from medssl.errors import MedsslError, ResourceError
@@ -56,6 +58,26 @@ class StepDataset(Dataset[Batch | MedsslError]):
         self._sampler = sampler
         self._slots = slots
         self._seed = seed
+        self._in_hand: Any = None
+
+    def watch(self, workers: int) -> None:
+        """Let workers say which scan they have in hand, in memory that the training process can read after them."""
+        self._in_hand = RawArray("q", [-1] * workers)
+
+    def in_hand(self) -> list[str]:
+        """The scans that workers were at when they were last heard of."""
+        found = [] if self._in_hand is None else sorted({int(one) for one in self._in_hand if one >= 0})
+        return [self._store.name(position) for position in found]
+
+    def draws_from(self) -> dict[str, int]:
+        """What decides a step's batch besides the step."""
+        return {
+            "seed": self._seed,
+            "batch": self._slots.batch,
+            "rank": self._slots.rank,
+            "world": self._slots.world,
+            "scans": len(self._store),
+        }
 
     def __getitem__(self, step: int) -> Batch | MedsslError:
         """The batch of a step, or the error in its place: a loader would flatten a raised one into text."""
@@ -77,6 +99,9 @@ class StepDataset(Dataset[Batch | MedsslError]):
         return collate([self._sample(samples[slot], step, slot) for slot in self._slots.own], step)
 
     def _sample(self, positions: tuple[int, ...], step: int, slot: int) -> dict[str, list[View]]:
+        worker = get_worker_info()
+        if worker is not None and self._in_hand is not None:
+            self._in_hand[worker.id] = max(positions)
         try:
             return make_views(self._store, positions, self._roles, draws.generator(self._seed, draws.VIEW, step, slot))
         except MedsslError:

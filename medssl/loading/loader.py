@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data import Sampler as StepSampler
 
 from medssl.errors import MedsslError, ResourceError, UsageError
 from medssl.loading.dataset import Slots, StepDataset
@@ -17,22 +19,70 @@ from medssl.store.store import Store
 from medssl.views.view import Batch, Role
 
 
+class Steps(StepSampler[int]):
+    """The steps of a loader: a range whose start moves with what has been given out.
+
+    Args:
+        start: first step.
+        stop: one past the last.
+    """
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
+
 class BatchLoader(DataLoader[Any]):
-    """A ``DataLoader`` whose items are batches and whose workers' errors come out as they were raised."""
+    """A ``DataLoader`` whose items are batches and whose workers' errors come out as they were raised.
+
+    Its state is the next step: a batch is a function of the step, so that a loader made anew, with any number of
+    workers, goes on with the exact next sample.
+    """
+
+    def __init__(self, dataset: StepDataset, steps: Steps, **settings: Any) -> None:
+        super().__init__(dataset, batch_size=None, sampler=steps, **settings)
+        self._steps = steps
+        self._next = steps.start
+
+    def state_dict(self) -> dict[str, int]:
+        """Plain data: the step of the next batch, and what must be the same for it to be the same batch."""
+        return {"next": self._next, **self.dataset.draws_from()}  # type: ignore[attr-defined]
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on where another loader was; the next iteration starts there.
+
+        Raises:
+            UsageError: the other loader drew from another seed, batch or number of processes, or ended later.
+        """
+        own = self.dataset.draws_from()  # type: ignore[attr-defined]
+        differ = sorted(name for name in own if state.get(name) != own[name])
+        if differ or not self._steps.start <= int(state.get("next", -1)) <= self._steps.stop:
+            words = ", ".join(f"{name} {state.get(name)} there and {own[name]} here" for name in differ)
+            raise UsageError(f"the loader's state does not fit: {words or 'its step is none of this loader'}")
+        self._next = self._steps.start = int(state["next"])
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        self._next = self._steps.start
         try:
             for item in super().__iter__():
                 if isinstance(item, MedsslError):
                     raise item
+                self._next += 1
                 yield item
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
+            scans = self.dataset.in_hand()  # type: ignore[attr-defined]
             raise ResourceError(
-                f"a loading process died: {error}",
+                f"a loading process died ({_free_shared_memory()}): {error}",
+                path=", ".join(scans) or None,
                 code="memory",
-                hint="fewer data.workers or smaller views; look at the free space of /dev/shm",
+                hint="fewer data.workers or smaller views",
             ) from error
 
 
@@ -75,15 +125,24 @@ def make_loader(
         raise UsageError(f"batch must be at least 1, rank below world, start at most stop, got {got}")
     roles = stage.views if isinstance(stage, Stage) else stage
     dataset = StepDataset(store, roles, sampler or PatientSampler(store, seed), Slots(batch, rank, world), seed)
+    if workers:
+        dataset.watch(workers)
     return BatchLoader(
         dataset,
-        batch_size=None,
-        sampler=range(start, stop),
+        Steps(start, stop),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_start_worker if workers else None,
         prefetch_factor=2 if workers else None,
     )
+
+
+def _free_shared_memory() -> str:
+    try:
+        found = os.statvfs("/dev/shm")  # noqa: S108
+    except OSError:
+        return "free shared memory unknown"
+    return f"{found.f_bavail * found.f_frsize / 2**20:.0f} MiB of /dev/shm are free"
 
 
 def _start_worker(number: int) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
 from medssl import draws
-from medssl.errors import InputError, UsageError
+from medssl.errors import InputError
 from medssl.loading.plan import ScanIds
 
-_PATIENT, _SCANS = 1, 2
+_PATIENT, _SCANS, _EPOCH = 1, 2, 3
 """Last part of the address of each kind of draw, after ``draws.SAMPLE``; the step's own draw has none."""
 
 
@@ -73,60 +70,28 @@ class PatientSampler:
         return scans[visit % len(scans)]
 
 
-class StudySampler:
-    """Samples of several scans of one study: its sequences or phases as natural views of one another.
-
-    Studies are taken as ``PatientSampler`` takes scans, so that no patient stands twice in a batch where there are
-    enough. Role ``record`` n of a sample is another scan of the study, drawn without order; a study with fewer scans
-    gives some of them again.
+class ScanSampler:
+    """Takes every scan once an epoch, whoever the patient is: a batch may hold one patient several times.
 
     Args:
         ids: the scans' ids, in store order.
         seed: of the run.
-        count: scans a sample.
 
     Raises:
         InputError: there are no scans (``too-few``).
-        UsageError: ``count`` is below 1.
     """
 
-    def __init__(self, ids: ScanIds, seed: int = 0, count: int = 2) -> None:
-        if count < 1:
-            raise UsageError(f"count must be at least 1, got {count}")
-        studies: dict[tuple[int, int, int], list[int]] = {}
-        for position in range(len(ids)):
-            found = ids.ids(position)
-            patient, study = found.get("patient", -1), found.get("study", -1)
-            studies.setdefault((patient, study, -1 if study >= 0 else position), []).append(position)
-        self._members = list(studies.values())
-        self._count = count
-        self._studies = PatientSampler(_First(ids, [members[0] for members in self._members]), seed)
+    def __init__(self, ids: ScanIds, seed: int = 0) -> None:
+        if not len(ids):
+            raise InputError("there is no scan to draw from", code="too-few")
+        self._count = len(ids)
+        self._seed = seed
 
     def draw(self, step: int, size: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-        """``size`` samples of ``count`` scans each; see ``PatientSampler.draw``."""
-        out = []
-        for (study,) in self._studies.draw(step, size, rng):
-            members = self._members[study]
-            order = [members[int(place)] for place in rng.permutation(len(members))]
-            out.append(tuple(order[turn % len(order)] for turn in range(self._count)))
-        return out
+        """The next ``size`` scans of an endless row of shuffled epochs."""
+        return [(self._at(step * size + slot),) for slot in range(size)]
 
-
-@dataclass(frozen=True)
-class _First:
-    """The ids of each study's first scan."""
-
-    source: ScanIds
-    first: list[int]
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def ids(self, position: int) -> Mapping[str, int]:
-        return self.source.ids(self.first[position])
-
-    def modality(self, position: int) -> str:
-        return self.source.modality(self.first[position])
-
-    def targets(self, position: int) -> Mapping[str, float]:
-        return self.source.targets(self.first[position])
+    def _at(self, visit: int) -> int:
+        epoch, place = divmod(visit, self._count)
+        order = draws.generator(self._seed, draws.SAMPLE, epoch, _EPOCH).permutation(self._count)
+        return int(order[place])

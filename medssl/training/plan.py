@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -44,6 +44,7 @@ class Plan:
         keep: what is left behind.
         seed: the run's seed.
         workers: loading processes a training process; they change nothing in the numbers.
+        take: ``patients`` or ``scans``: how stages without a sampler of their own choose.
         recipe: plain data that must be the same for a run to go on (the recipe, and digests of the data).
     """
 
@@ -53,4 +54,5 @@ class Plan:
     keep: Keep = field(default_factory=Keep)
     seed: int = 0
     workers: int = 0
+    take: Literal["patients", "scans"] = "patients"
     recipe: Mapping[str, Any] = field(default_factory=dict)

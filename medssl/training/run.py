@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from medssl import draws
 from medssl.errors import InputError, MedsslError, RecipeError, UsageError
 from medssl.loading.plan import Sampler, Stage
-from medssl.loading.sampler import PatientSampler
+from medssl.loading.sampler import PatientSampler, ScanSampler
 from medssl.methods.contract import Context, Method
 from medssl.store.store import Store
 from medssl.training.checkpoint import latest_checkpoint, save_checkpoint
@@ -158,11 +158,10 @@ class Run:
         )
 
     def _sampler(self, stage: Stage) -> Sampler:
-        return (
-            stage.sampler(self.store, self.state.surveys)
-            if stage.sampler
-            else PatientSampler(self.store, self.plan.seed)
-        )
+        if stage.sampler:
+            return stage.sampler(self.store, self.state.surveys)
+        kind = PatientSampler if self.plan.take == "patients" else ScanSampler
+        return kind(self.store, self.plan.seed)
 
     def _survey(self, stage: Stage, ctx: Context) -> None:
         def feed(sampler: Sampler, size: int, count: int) -> Iterable[Batch]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import resource
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,3 +153,36 @@ def test_a_sampler_of_pairs(store: Store) -> None:
     batch = next(iter(make_loader(store, roles, Pairs(), batch=2, seed=0, start=0, stop=1)))
     assert batch["a"].ids["record"].tolist() == [store.ids(n)["record"] for n in (0, 1)]
     assert batch["b"].ids["record"].tolist() == [store.ids(n)["record"] for n in (1, 2)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_saved_state_goes_on_with_the_exact_next_batch(store: Store, workers: int) -> None:
+    whole = _batches(store, stop=6)
+    first = make_loader(store, ROLES, None, batch=2, seed=3, start=0, stop=6, workers=workers)
+    taken = []
+    for batch in first:
+        taken.append(batch)
+        if len(taken) == 2:
+            break
+    state = json.loads(json.dumps(first.state_dict()))
+    assert state["next"] == 2
+    other = make_loader(store, ROLES, None, batch=2, seed=3, start=0, stop=6)
+    other.load_state_dict(state)
+    assert len(other) == 4
+    assert all(_same(a, b) for a, b in zip(whole, [*taken, *other], strict=True))
+    assert other.state_dict()["next"] == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 4}, "seed 3 there and 4 here"),
+        ({"batch": 1}, "batch 2 there and 1 here"),
+        ({"start": 3}, "its step is none of this loader"),
+    ],
+)
+def test_a_state_of_another_loader_is_refused(store: Store, changes: dict[str, int], words: str) -> None:
+    state = make_loader(store, ROLES, None, batch=2, seed=3, start=0, stop=6).state_dict()
+    other = make_loader(store, ROLES, None, **({"batch": 2, "seed": 3, "start": 0, "stop": 6} | changes))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=words):
+        other.load_state_dict(state)

@@ -8,7 +8,8 @@ import pytest
 
 from medssl import draws
 from medssl.errors import InputError
-from medssl.loading.sampler import PatientSampler
+from medssl.loading.sampler import PatientSampler, ScanSampler
+from medssl.loading.study_sampler import PairSampler
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,34 @@ def test_a_draw_is_a_function_of_seed_and_step() -> None:
 def test_no_scans_are_refused() -> None:
     with pytest.raises(InputError, match="no scan to draw from"):
         PatientSampler(Ids(()))
+
+
+def test_scans_come_once_an_epoch_whoever_the_patient_is() -> None:
+    sampler = ScanSampler(Ids((0, 0, 0, 0, 1)))
+    taken = [position for step in range(10) for (position,) in sampler.draw(step, 3, np.random.default_rng(0))]
+    for epoch in range(6):
+        assert sorted(taken[5 * epoch : 5 * epoch + 5]) == [0, 1, 2, 3, 4]
+    assert len({tuple(taken[5 * n : 5 * n + 5]) for n in range(6)}) > 3
+
+
+@pytest.mark.parametrize("patients", [(0, 1), (0, 0, 1, 2), (0, 1, 2, 3, 4, 5), (-1, -1, -1)])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_pairs_are_of_two_patients(patients: tuple[int, ...], size: int) -> None:
+    sampler = PairSampler(Ids(patients), seed=2)
+    seen = set()
+    for step in range(40):
+        pairs = sampler.draw(step, size, draws.generator(2, draws.SAMPLE, step))
+        assert len(pairs) == size
+        for one, other in pairs:
+            assert one != other
+            assert patients[one] != patients[other] or patients[one] == -1
+            seen |= {one, other}
+        if len(patients) == 6 and size == 3:
+            assert sorted(position for pair in pairs for position in pair) == [0, 1, 2, 3, 4, 5]
+        assert pairs == sampler.draw(step, size, draws.generator(2, draws.SAMPLE, step))
+    assert seen == set(range(len(patients)))
+
+
+def test_pairs_need_two_patients() -> None:
+    with pytest.raises(InputError, match="at least two patients"):
+        PairSampler(Ids((4, 4, 4)))

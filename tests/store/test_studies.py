@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medssl.errors import InputError
-from medssl.loading.sampler import StudySampler
+from medssl.loading.study_sampler import StudySampler
 from medssl.store.prepare import prepare
 from medssl.store.settings import StoreSettings
 from medssl.store.store import Store
