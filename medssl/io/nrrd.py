@@ -36,6 +36,7 @@ _ENCODINGS |= {"text": "text", "txt": "text", "ascii": "text", "hex": "hex"}
 _SIGNS = {"right": 1, "left": -1, "anterior": 1, "posterior": -1, "superior": 1, "inferior": -1}
 _SHORT = {"RAS": "right-anterior-superior", "LAS": "left-anterior-superior", "LPS": "left-posterior-superior"}
 _UNITS = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001}
+_UNITS |= {"micron": 0.001, "microns": 0.001, "micrometer": 0.001, "micrometers": 0.001, "meter": 1000.0}
 _VECTORS = {"vector", "2-vector", "3-vector", "4-vector", "covariant-vector", "list", "3-gradient", "3-normal"}
 _COLOURS = {"3-color", "4-color", "rgb-color", "rgba-color", "hsv-color", "xyz-color"}
 _NOT_SPATIAL = _VECTORS | _COLOURS | {"complex", "time", "scalar", "stub"}
