@@ -151,6 +151,8 @@ def parsed_plane(dataset: Any, frame: Frame) -> NDArray[Any] | Compressed:
     data = raw(dataset, "PixelData") or raw(dataset, "FloatPixelData") or raw(dataset, "DoubleFloatPixelData")
     if not data:
         raise InputError("no pixel data in this slice", path=frame.path, code="truncated")
+    if not isinstance(data, bytes):
+        raise InputError("the pixel data are of a type that holds no pixels", path=frame.path, code="corrupt")
     syntax = _syntax(dataset, frame)
     count = _count(dataset, frame)
     if syntax in ENCAPSULATED:
@@ -228,17 +230,12 @@ def _real_numbers(dataset: Any, frame: Frame) -> NDArray[Any]:
     from pydicom.pixels import pixel_array
 
     try:
-        out = np.asarray(pixel_array(dataset, index=frame.index or 0, raw=True))
-        # big endian files come in their own byte order, which bit operations must not meet
-        out = out.astype(out.dtype.newbyteorder("="), copy=False)
+        return np.asarray(pixel_array(dataset, index=frame.index or 0, raw=True)).reshape(frame.stored_shape)
     except MemoryError:
         raise
     except Exception as error:
         # the message may hold private text, so it is not repeated
         raise InputError("the pixel data do not fit their header", path=frame.path, code="corrupt") from error
-    if out.shape != frame.stored_shape:
-        raise InputError("the pixel data do not fit their header", path=frame.path, code="corrupt")
-    return out
 
 
 def _syntax(dataset: Any, frame: Frame) -> Any:

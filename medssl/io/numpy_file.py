@@ -63,6 +63,8 @@ def read_npz(path: Path) -> Volume:
 
 def _array(archive: zipfile.ZipFile, key: str, path: Path, most: int = MAX_BYTES) -> NDArray[Any]:
     names = [name for name in archive.namelist() if name == f"{key}.npy"]
+    if not any(name.endswith(".npy") for name in archive.namelist()):
+        raise InputError("a zip archive of files, expected arrays", path=path, hint="unpack it first")
     if len(names) != 1:
         raise InputError(f"expected one array named {key}, got {len(names)}", path=path)
     info = archive.getinfo(names[0])
