@@ -242,6 +242,17 @@ def test_one_broken_series_of_a_folder_is_passed_over_alone(tmp_path):
     assert read_record(manifest, manifest.records[0]).shape == (6, 5, 4)
 
 
+def test_localizers_and_series_with_gaps_are_passed_over(tmp_path):
+    write_slices(tmp_path / "d" / "ct")
+    write_slices(tmp_path / "d" / "scout", 1, SeriesInstanceUID="1.1")
+    write_slices(tmp_path / "d" / "gap", 6, change=lambda n, data: n != 2, SeriesInstanceUID="1.2")
+    result = build_manifest(tmp_path / "d", tmp_path / "m.csv")
+    assert [row[0] for row in rows(tmp_path / "m.csv")] == ["d/ct"]
+    reasons = {entry["file"]: entry["reason"] for entry in result["passed_over"]}
+    assert "[not-a-volume]" in reasons["scout"]
+    assert "missing slice" in reasons["gap"]
+
+
 def test_a_structure_set_is_the_label_of_the_series_it_was_made_on(tmp_path):
     from pydicom.dataset import Dataset
 

@@ -12,6 +12,7 @@ from medssl.errors import MedsslError
 from medssl.identifiers import hashed
 from medssl.io.dicom import Series
 from medssl.io.dicom_files import quiet, read_dataset
+from medssl.io.dicom_series import stack
 from medssl.io.dicom_survey import own_files, survey
 from medssl.io.dicom_tags import raw, text
 from medssl.io.layouts.found import Found, Progress, patient_of, relative
@@ -43,6 +44,10 @@ def add_dicom(files: Sequence[Path], source: Path, found: Found, salt: bytes | N
         if errors:
             found.pass_over(_place(one, source), f"{errors[0].reason} [{errors[0].code}]")
             continue
+        problem = _unfit(one)
+        if problem:
+            found.pass_over(_place(one, source), problem)
+            continue
         for place, key in _readable(one, source, found, salt):
             names = sorted(labels.get(one.series_uid, ()))
             if len(names) > 1:
@@ -62,6 +67,21 @@ def add_dicom(files: Sequence[Path], source: Path, found: Found, salt: bytes | N
         name = relative(where, source) if where.is_relative_to(source) else where.name
         more = f" (with {len(errors) - 1} more files of its series)" if len(errors) > 1 else ""
         found.pass_over(name, f"{errors[0].reason} [{errors[0].code}]{more}")
+
+
+def _unfit(one: Series) -> str:
+    """Why a volume could not be read, as far as headers tell: gaps, doubled slices, a single picture."""
+    frames = list(one.frames)
+    folders = {frame.path.parent for frame in frames}
+    positions = {tuple(frame.position.round(3)) for frame in frames}
+    if len(folders) > 1 and len(positions) < len(frames):
+        # copies in several folders, which become rows of their own
+        frames = [frame for frame in frames if frame.path.parent == frames[0].path.parent]
+    try:
+        stack(frames, one.folder)
+    except MedsslError as error:
+        return f"{error.reason} [{error.code}]"
+    return ""
 
 
 def _place(one: Series, source: Path) -> str:
