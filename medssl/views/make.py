@@ -111,7 +111,7 @@ def _make(store: Store, params: Params, augment: Sequence[Augmentation]) -> View
     for part, (_, numbers) in zip(augment, params["augment"], strict=True):
         if numbers:
             image = part.apply(image, numbers)
-    if params["augment"]:
+    if params["augment"] and not bool(valid.all()):
         # padding is no tissue: noise or brightness must not make it look like some
         image = image.masked_fill(~valid, 0.0)
     return View(

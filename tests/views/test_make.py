@@ -14,13 +14,14 @@ from medssl.store.store import Store
 from medssl.views.augment.choose import augmentations
 from medssl.views.crops.base_grid import BaseGrid, Twin, Within
 from medssl.views.crops.random_crop import RandomCrop
+from medssl.views.elastic import Elastic
 from medssl.views.make import make_views, replay
 from medssl.views.masks.random_cells import RandomCells
 from medssl.views.view import IDS, Role, Spatial, View
 from tests.store.making import blobs, make_store, texture
 
 SHAPE = (24, 22, 20)
-SPATIAL = Spatial(flip=(0.5, 0.5, 0.5), rotate_deg=15.0, scale=(0.8, 1.2))
+SPATIAL = Spatial((0.5, 0.5, 0.5), 15.0, (0.8, 1.2), (1.0, 1.1, 1.2), elastic=Elastic(0.7))
 STRONG = augmentations(
     [{"name": name, "p": 1.0} for name in ("noise", "gamma", "brightness", "blur", "lowres", "cutout")]
 )

@@ -37,10 +37,9 @@ def interpolate(block: Block, grid: Grid, found: Places) -> Sampled:
         label,
         label_strides[1:],
         np.ascontiguousarray(found.into),
-        found.least,
-        found.most,
-        *_spline(grid, found),
-        *block.map_to_network(),
+        np.stack([found.least, found.most]),
+        _spline(grid, found),
+        np.stack(block.map_to_network()),
         image,
         valid,
         mask,
@@ -69,7 +68,7 @@ def copy(block: Block, turned: NDArray[Any], image: Tensor, inside: tuple[slice,
     start = int(-((np.asarray(turned.shape) - 1) * steps)[against].sum())
     begin = np.asarray([part.start for part in inside], np.int64)
     count = np.asarray(turned.shape[1:], np.int64)
-    _loops().copy(line, start, steps, *block.map_to_network(), begin, count, image.numpy())
+    _loops().copy(line, start, steps, np.stack(block.map_to_network()), begin, count, image.numpy())
 
 
 def flat(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -93,7 +92,13 @@ def flat(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return line, strides.astype(np.int32 if span < 2**31 else np.int64)
 
 
-_NO_SPLINE = (np.empty((3, 0, 0, 0)), np.empty(0, np.int32), np.empty((4, 0)), np.empty((0, 0)), np.empty((0, 2), int))
+_NO_SPLINE = (
+    np.empty((3, 0, 0, 0)),
+    np.empty(0, np.int32),
+    np.empty((4, 0)),
+    np.empty((0, 0)),
+    np.empty((0, 2), np.int64),
+)
 _NO_LABEL, _NO_STRIDES = np.zeros(1, np.uint8), np.zeros(4, np.int32)
 _NO_LABEL.flags.writeable = False
 
