@@ -104,16 +104,22 @@ def is_regular(frames: Group) -> bool:
 
 
 def _alike(frames: Group) -> list[Group]:
-    """Groups of equal orientation and pixel spacing, within rounding."""
-    groups: list[Group] = []
+    """Groups of equal orientation and pixel spacing, within rounding of each group's first plane."""
+    exact: dict[bytes, Group] = defaultdict(list)
     for frame in frames:
-        for group in groups:
-            turned = np.abs(group[0].directions - frame.directions).max() > SAME_DIRECTION
-            if not turned and np.allclose(group[0].spacing, frame.spacing, rtol=SAME_SPACING, atol=0):
-                group.append(frame)
-                break
+        exact[frame.directions.tobytes() + frame.spacing.tobytes()].append(frame)
+    groups: list[Group] = []
+    # all at once: a hostile folder may turn every one of its thousands of slices another way
+    turns, spacings = np.empty((len(exact), 2, 3)), np.empty((len(exact), 2))
+    for same in exact.values():
+        count = len(groups)
+        near = np.abs(turns[:count] - same[0].directions).max(axis=(1, 2)) <= SAME_DIRECTION
+        near &= (np.abs(spacings[:count] - same[0].spacing) <= SAME_SPACING * spacings[:count]).all(axis=1)
+        if near.any():
+            groups[int(near.argmax())] += same
         else:
-            groups.append([frame])
+            turns[count], spacings[count] = same[0].directions, same[0].spacing
+            groups.append(list(same))
     return groups
 
 

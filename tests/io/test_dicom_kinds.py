@@ -14,9 +14,9 @@ S = "1.2.840.10008.5.1.4.1.1"
 @pytest.mark.parametrize(
     ("uid", "name"),
     [
-        (f"{S}.66.4", r"segmentation .SEG.: a label"),
+        (f"{S}.66.4", r"segmentation .SEG., which is a label"),
         (f"{S}.66.7", r"label map segmentation"),
-        (f"{S}.481.3", r"RTSTRUCT.: a label"),
+        (f"{S}.481.3", r"RTSTRUCT., which is a label"),
         (f"{S}.481.5", "RT plan"),
         (f"{S}.481.9", "RT object"),
         (f"{S}.481.1", "RT image"),
