@@ -265,7 +265,10 @@ def _text(path: Path) -> str:
 def _rows(text: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if "\0" in text:
         raise _bad(f"line {text[: text.index(chr(0))].count(chr(10)) + 1}: a null character", path)
-    first = text.splitlines()[0]
+    lines = text.splitlines()
+    # a spreadsheet may say its separator in a line of its own
+    named = lines[0].strip().strip('"').lower() in [f"sep={mark}" for mark in _DELIMITERS] and len(lines) > 1
+    first = lines[1] if named else lines[0]
     headers = {mark: [name.strip() for name in next(csv.reader([first], delimiter=mark))] for mark in _DELIMITERS}
     mark = next((mark for mark, names in headers.items() if set(REQUIRED) <= set(names)), None)
     if mark is None:
@@ -282,7 +285,7 @@ def _rows(text: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]
     start = 1
     try:
         for cells in reader:
-            if start > 1 and any(cell.strip() for cell in cells):
+            if start > 1 + named and any(cell.strip() for cell in cells):
                 rows.append((start, cells))
             start = reader.line_num + 1
     except csv.Error as error:

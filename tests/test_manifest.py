@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import stat
 
 import pytest
 
-from medssl.classes import parse_classes, read_classes
+from medssl.classes import parse_classes, read_classes, write_classes
 from medssl.errors import InputError, IntegrityError
-from medssl.identifiers import hashed, home, user_salt
-from medssl.manifest import Manifest, Record
+from medssl.identifiers import hashed, home, plain_id, user_salt
+from medssl.manifest import Manifest, Record, private_columns
 
 
 def csv(folder, text, name="m.csv"):
@@ -140,3 +141,81 @@ def test_ids_are_hashed_with_the_users_own_key():
     assert hashed("") == ""
     assert "p1" not in hashed("p1")
     assert stat.S_IMODE(os.stat(home() / "salt").st_mode) == 0o600
+
+
+def test_a_line_that_names_the_separator_is_passed_over(tmp_path):
+    manifest = Manifest.read(csv(tmp_path, "sep=;\r\nimage;patient_id\r\na.nii;p1\r\n"))
+    assert manifest.records == (Record("a.nii", "p1"),)
+    assert manifest.records[0].line == 3
+
+
+@pytest.mark.parametrize("volume", ["-1", "1.5", "x", "²"])
+def test_a_volume_is_a_whole_number(tmp_path, volume):
+    with pytest.raises(InputError, match="line 2: volume must be a whole number"):
+        Manifest.read(csv(tmp_path, f"image,patient_id,volume\na.nii,p1,{volume}\n"))
+
+
+def test_columns_that_may_name_people_are_no_targets(tmp_path):
+    path = csv(tmp_path, "image,patient_id,Patient-Name,DOB,accession number,age\na.nii,p1,Doe,1944,77,61\n")
+    assert Manifest.read(path).records[0].targets == {"age": "61"}
+    assert private_columns(path) == ["Patient-Name", "DOB", "accession number"]
+
+
+def test_a_card_without_classes_leaves_them_to_dataset_json(tmp_path):
+    path = csv(tmp_path, "image,patient_id\na,b\n")
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "tail": 2}}')
+    (tmp_path / "m.yaml").write_text("medssl_version: '0.1.0'\n")
+    assert read_classes(path) == {0: "background", 2: "tail"}
+    write_classes(tmp_path / "m.yaml", {1: 'a "b"'}, "abc")
+    assert read_classes(path) == {1: 'a "b"'}
+    assert "digest: abc" in (tmp_path / "m.yaml").read_text()
+
+
+def test_ids_spelled_alike_are_one():
+    assert plain_id(" P\u00a0001 ") == plain_id("p 001") == plain_id("\uff30 001") != plain_id("p001")
+
+
+def salt_of(home, monkeypatch):
+    monkeypatch.setenv("MEDSSL_HOME", str(home))
+    return user_salt()
+
+
+def test_a_salt_that_others_may_read_is_made_the_users_own(tmp_path, monkeypatch):
+    (tmp_path / "h").mkdir()
+    (tmp_path / "h" / "salt").write_bytes(bytes(range(32)))
+    (tmp_path / "h" / "salt").chmod(0o644)
+    assert salt_of(tmp_path / "h", monkeypatch) == bytes(range(32))
+    assert stat.S_IMODE(os.stat(tmp_path / "h" / "salt").st_mode) == 0o600
+
+
+def test_a_salt_that_is_none_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "short").mkdir()
+    (tmp_path / "short" / "salt").write_bytes(b"x" * 31)
+    with pytest.raises(InputError, match="31 bytes, expected 32"):
+        salt_of(tmp_path / "short", monkeypatch)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "salt")
+    with pytest.raises(InputError, match="not a regular file"):
+        salt_of(tmp_path / "pipe", monkeypatch)
+
+
+def _first_salt(home: str) -> str:
+    os.environ["MEDSSL_HOME"] = home
+    return user_salt().hex()
+
+
+def test_processes_that_start_together_share_one_salt(tmp_path):
+    with multiprocessing.get_context("fork").Pool(8) as pool:
+        found = pool.map(_first_salt, [str(tmp_path / "new")] * 16, chunksize=1)
+    assert len(set(found)) == 1
+    assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["salt"]
+    assert stat.S_IMODE(os.stat(tmp_path / "new" / "salt").st_mode) == 0o600
+
+
+def test_a_file_system_without_links_gets_a_salt_too(tmp_path, monkeypatch):
+    def no_link(*_):
+        raise PermissionError(1, "no links here")
+
+    monkeypatch.setattr(os, "link", no_link)
+    assert len(salt_of(tmp_path / "fat", monkeypatch)) == 32
+    assert [entry.name for entry in (tmp_path / "fat").iterdir()] == ["salt"]
