@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from medssl.views.augment import choose
 from medssl.views.crops.random_crop import RandomCrop
 from medssl.views.settings import ViewSettings
@@ -18,10 +16,8 @@ def random_crops(settings: ViewSettings, count: int = 1, masks: MaskPolicy | Non
         count: crops a scan.
         masks: which cells are hidden, or None.
     """
-    # the crop zooms, and not the geometry on top of it, so that the view's box is what it covers
     crop = RandomCrop(settings.crop, scale=settings.scale)
-    spatial = replace(turns(settings), stretch=settings.stretch)
-    return Role(crop, count, spatial=spatial, augment=augmentations(settings), masks=masks)
+    return Role(crop, count, spatial=settings.spatial, augment=augmentations(settings), masks=masks)
 
 
 def turns(settings: ViewSettings) -> Spatial:

@@ -53,10 +53,10 @@ class ViewSettings:
 
     @property
     def spatial(self) -> Spatial:
-        """The geometry to draw on top of a crop, zoom included."""
-        return replace(self.turns, scale=self.scale, stretch=self.stretch)
+        """The geometry on top of a crop that zooms by ``scale`` itself, so that a view's box is what it covers."""
+        return replace(self.turns, stretch=self.stretch)
 
     @property
     def turns(self) -> Spatial:
-        """The geometry without the zoom, for crops that zoom by themselves or whose extent must stay."""
+        """The geometry without any zoom, for crops whose extent must stay."""
         return Spatial(flip=self.flip, rotate_deg=self.rotate_deg, elastic=self.elastic)

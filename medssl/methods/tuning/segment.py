@@ -59,7 +59,7 @@ class Segment(Method):
 
     def views(self, settings: ViewSettings) -> Mapping[str, Role]:
         """``patch``: one crop a scan, with its labels."""
-        crop = LabelWeighted(settings.crop, share=self.foreground)
+        crop = LabelWeighted(settings.crop, self.foreground, settings.scale)
         return {"patch": Role(crop, 1, spatial=settings.spatial, augment=augmentations(settings), label=True)}
 
     def stages(self, steps: int, settings: ViewSettings) -> Sequence[Stage]:

@@ -9,6 +9,7 @@ from medssl.encoders.build import build_encoder
 from medssl.errors import InputError, RecipeError
 from medssl.methods.contract import Context, ViewSettings
 from medssl.methods.tuning.segment import Segment
+from medssl.views.elastic import Elastic
 from medssl.views.view import Batch, Views
 
 CLASSES = {0: "background", 3: "ball", 7: "block"}
@@ -89,3 +90,10 @@ def test_the_head_goes_first_and_the_encoder_more_slowly() -> None:
 def test_a_background_alone_is_refused() -> None:
     with pytest.raises(InputError, match="the background and a class"):
         Segment(build_encoder("resenc", 1, widths=(4,), blocks=(1,), strides=(1,)), {0: "background"})
+
+
+def test_the_crop_zooms_and_is_turned_and_bent() -> None:
+    settings = ViewSettings(crop=(8, 8, 8), scale=(0.5, 1.5), rotate_deg=5, elastic=Elastic(0.5))
+    role = _method().views(settings)["patch"]
+    assert (role.crop.scale, role.spatial.scale) == ((0.5, 1.5), (1.0, 1.0))
+    assert (role.spatial.rotate_deg, role.spatial.elastic) == (5, settings.elastic)
