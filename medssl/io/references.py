@@ -1,27 +1,27 @@
-"""Which frame of reference and series a scan or label belongs to, as keyed hashes, and whether the two fit."""
+"""Which frame of reference and series a scan or label belongs to, as marks without meaning, and whether the two fit."""
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from medssl.errors import InputError, MedsslError
+from medssl.errors import InputError
 from medssl.identifiers import hashed
 from medssl.volume import Volume
 
-FRAME, SERIES = "frame_of_reference_id", "series_id"
+FRAME, SERIES = "frame_of_reference", "series"
+
+_KEY = secrets.token_bytes(32)
+_OWNER = hashlib.sha256(_KEY).hexdigest()[:8]
+"""Marks are compared within a process only, so their key is its own and nothing is written for them."""
 
 
 def reference_tags(frame_of_reference: str, series: str) -> dict[str, str]:
-    """What a volume keeps of its two UIDs: their keyed hashes, so that a label can be compared later.
-
-    Empty where the user's key cannot be read or made: geometry alone then decides.
-    """
-    try:
-        found = {FRAME: hashed(frame_of_reference), SERIES: hashed(series)}
-    except MedsslError:
-        return {}
-    return {name: value for name, value in found.items() if value}
+    """What a volume keeps of its two UIDs: marks, so that a label can be compared later; none of an empty UID."""
+    found = {FRAME: frame_of_reference, SERIES: series}
+    return {name: _mark(uid) for name, uid in found.items() if uid}
 
 
 def check_references(frames: Iterable[str], series: Iterable[str], like: Volume, path: Path) -> tuple[str, ...]:
@@ -39,19 +39,21 @@ def check_references(frames: Iterable[str], series: Iterable[str], like: Volume,
     Raises:
         InputError: ``label``: another frame of reference: millimetres do not mean the same place there.
     """
-    mine = {uid for uid in frames if uid}
-    if mine and FRAME in like.tags and like.tags[FRAME] not in reference_tags_of(mine):
+    if _differ(frames, like.tags.get(FRAME, "")):
         raise InputError(
             "its FrameOfReferenceUID is not its scan's: it belongs to another scan",
             path=path,
             code="label",
             hint="give the scan that it was made on",
         )
-    theirs = {uid for uid in series if uid}
-    other = theirs and SERIES in like.tags and like.tags[SERIES] not in reference_tags_of(theirs)
-    return ("other_series",) if other else ()
+    return ("other_series",) if _differ(series, like.tags.get(SERIES, "")) else ()
 
 
-def reference_tags_of(uids: Iterable[str]) -> set[str]:
-    """Keyed hashes of several UIDs."""
-    return {hashed(uid) for uid in uids}
+def _differ(uids: Iterable[str], mark: str) -> bool:
+    """Whether a mark is known here and none of the UIDs has it."""
+    marks = {_mark(uid) for uid in uids if uid}
+    return bool(marks) and mark.startswith(_OWNER) and mark not in marks
+
+
+def _mark(uid: str) -> str:
+    return f"{_OWNER}:{hashed(uid, _KEY)}"

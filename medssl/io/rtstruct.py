@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medssl.errors import InputError
 from medssl.io.dicom_files import quiet, read_dataset
 from medssl.io.dicom_tags import raw, text
+from medssl.io.dicom_whole import check_whole
 from medssl.io.segments import Segment, shown_name, unlike
 from medssl.volume import LPS_TO_RAS
 
@@ -68,11 +69,15 @@ def read_rtstruct(path: Path) -> StructureSet:
         InputError: naming the tag that is missing or senseless.
     """
     dataset = read_dataset(path, _TAGS, stop_before_pixels=True)
+    # contours that a shorter file lacks would be missing without a word
+    check_whole(path, dataset)
     with quiet():
         frames = list(raw(dataset, "ReferencedFrameOfReferenceSequence") or ())
         uids = {uid for item in frames if (uid := text(item, "FrameOfReferenceUID"))}
         uids = uids or {uid for uid in [text(dataset, "FrameOfReferenceUID")] if uid}
         only = next(iter(uids)) if len(uids) == 1 else ""
+        if "ROIContourSequence" not in dataset:
+            raise InputError("the structure set has no ROIContourSequence", path=path, code="corrupt")
         drawn: dict[int, Any] = {}
         for item in raw(dataset, "ROIContourSequence") or ():
             number = _number(item, "ReferencedROINumber", path)
@@ -126,7 +131,7 @@ def _codes(dataset: Any) -> dict[int, tuple[str, str]]:
     out: dict[int, tuple[str, str]] = {}
     for item in raw(dataset, "RTROIObservationsSequence") or ():
         number, codes = raw(item, "ReferencedROINumber"), list(raw(item, "RTROIIdentificationCodeSequence") or [])
-        if isinstance(number, int) and len(codes):
+        if isinstance(number, int) and codes:
             out.setdefault(int(number), (text(codes[0], "CodeMeaning"), text(codes[0], "CodingSchemeDesignator")))
     return out
 
