@@ -31,6 +31,7 @@ _TWINS: dict[str, str] = {
     "preview": "medssl.commands.preview",
     "read": "medssl.io.read",
     "read_all": "medssl.io.read",
+    "read_label": "medssl.io.read",
     "reduce": "medssl.commands.reduce",
     "report": "medssl.commands.report",
     "split_manifest": "medssl.commands.manifest",
