@@ -47,8 +47,8 @@ def single_frame(data: bytes) -> bytes:
                 raise Odd
     except struct.error as error:
         raise Odd from error
-    # the first item is the table of offsets
-    if len(items) < 2 or len(items[0]) not in (0, 4):
+    # the first item is the table of offsets, and a single frame has none but 0
+    if len(items) < 2 or items[0] not in (b"", b"\0\0\0\0"):
         raise Odd
     return b"".join(items[1:])
 

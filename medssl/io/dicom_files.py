@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import warnings
@@ -69,8 +70,8 @@ def dicom_files(folder: Path, below: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise from_os_error(error, folder) from error
     for entry in entries:
-        # links to folders are not followed: they may form a loop
-        if entry.is_dir():
+        # links to folders are not followed: they may form a loop; a link to itself is no folder
+        if os.path.isdir(entry):
             name = entry.name.lower()
             if below and not entry.is_symlink() and not name.startswith(".") and name != "__macosx":
                 yield from dicom_files(folder / entry.name)
@@ -159,13 +160,17 @@ def _complete(dataset: Any) -> None:
         meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
 
 
+_PARSER_LOG = logging.getLogger("pydicom")
+
+
 class _Silence:
-    """Warnings switched off while anybody asks for it: the filters belong to the process, not to a thread."""
+    """Warnings, and the parser's log, off while anybody asks for it: the filters are the process's, not a thread's."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._askers = 0
         self._kept: warnings.catch_warnings[None] | None = None
+        self._log_was_off = False
 
     def begin(self) -> None:
         with self._lock:
@@ -174,6 +179,7 @@ class _Silence:
                 self._kept = warnings.catch_warnings()
                 self._kept.__enter__()
                 warnings.simplefilter("ignore")
+                self._log_was_off, _PARSER_LOG.disabled = _PARSER_LOG.disabled, True
 
     def end(self) -> None:
         with self._lock:
@@ -181,6 +187,7 @@ class _Silence:
             if self._askers == 0 and self._kept is not None:
                 self._kept.__exit__(None, None, None)
                 self._kept = None
+                _PARSER_LOG.disabled = self._log_was_off
 
 
 _SILENCE = _Silence()

@@ -215,7 +215,7 @@ def _native(dataset: Any, frame: Frame) -> NDArray[Any]:
     element, data = dataset["PixelData"], dataset.PixelData
     if bits not in (8, 16, 32) or element.is_undefined_length or raw(dataset, "SamplesPerPixel") not in (None, 1):
         raise InputError("the pixel data do not fit their header", path=frame.path, code="corrupt")
-    little = dataset.file_meta.TransferSyntaxUID.is_little_endian
+    little = _syntax(dataset, frame).is_little_endian
     if bits == 8 and not little and element.VR == "OW":
         # words of two pixels each, the second first (PS3.5 A.3)
         data = np.frombuffer(data[: len(data) // 2 * 2], "u2").byteswap().tobytes()
