@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
-from medssl.io.files import Readable, as_stored, beside, check_size, open_regular, read_exactly, read_some, unpacked
+from medssl.io.files import (
+    Readable,
+    as_stored,
+    beside,
+    check_growth,
+    check_size,
+    on_disk,
+    open_regular,
+    read_exactly,
+    read_some,
+    unpacked,
+)
 from medssl.io.text_voxels import LONGEST_NUMBER, from_decimal, from_hexadecimal
 
 _MOST_TEXT = 1 << 28
@@ -60,6 +71,7 @@ class Payload:
                     raise InputError("truncated: the lines to skip are not all there", path=path, code="truncated")
             packed = total - file.tell() if self.encoding in ("gzip", "zlib") else None
             size = check_size(self.shape, self.kind.itemsize, path, packed)
+            check_growth(size, on_disk(path), path)
             if self.encoding in ("text", "hex"):
                 return self._written_out(file, size, path)
             flat = self._raw(file, total, size, path) if self.encoding == "raw" else self._packed(file, size, path)

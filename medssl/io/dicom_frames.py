@@ -195,5 +195,10 @@ def frames_in(
             hint="give it with its scan: medssl convert LABEL DST --like SCAN" if "a label" in others[0][1] else None,
         )
     if errors is None and not frames:
-        raise InputError("no DICOM images in the folder", path=path, code="missing")
+        raise InputError(
+            "no DICOM images in the folder: a scan is expected to be a regular file or a directory of DICOM files",
+            path=path,
+            code="missing",
+            hint="medssl inspect says what is in a folder",
+        )
     return Found(tuple(frames), tuple(others))

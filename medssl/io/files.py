@@ -129,6 +129,13 @@ def check_growth(size: int, packed: int, path: Path) -> None:
         )
 
 
+def on_disk(path: Path) -> int:
+    """Bytes that a file takes on its disk: few for a sparse one, which claims zeros that nobody wrote."""
+    status = os.stat(path)
+    # some file systems do not say
+    return getattr(status, "st_blocks", 0) * 512 or status.st_size
+
+
 def unpacked(file: BinaryIO, encoding: str, path: Path) -> Readable:
     """What a file holds from where it stands.
 

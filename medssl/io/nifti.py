@@ -18,6 +18,7 @@ from medssl.io.files import (
     as_stored,
     check_growth,
     check_size,
+    on_disk,
     open_regular,
     read_exactly,
     read_some,
@@ -201,6 +202,7 @@ def _voxels(stream: Readable, file: BinaryIO, shape: tuple[int, ...], kind: np.d
     total = path.stat().st_size
     packed = total if stream is not file else None
     declared = check_size(shape, kind.itemsize, path, packed)
+    check_growth(declared, on_disk(path), path)
     if packed is None and total - size != declared:
         short = total - size < declared
         what = "truncated" if short else "corrupt"

@@ -124,6 +124,10 @@ def test_p12_pairs(tmp_path: Path) -> None:
     image.write_bytes(bytes(16) + raw())
     header.write_bytes(nifti(magic=b"ni1\0", vox_offset=16.0))
     same(image, marked(), SFORM, set())
+    (tmp_path / "b.hdr.gz").write_bytes(gzip.compress(header.read_bytes()))
+    (tmp_path / "b.img.gz").write_bytes(gzip.compress(bytes(16) + raw()))
+    for name in ("b.hdr.gz", "b.img.gz"):
+        same(tmp_path / name, marked(), SFORM, set())
     header.unlink()
     refused(image, "the other half of the pair, a.hdr, is missing", "missing")
 

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -89,6 +90,21 @@ def test_p14_a_bomb_is_refused_by_its_size(tmp_path: Path, name: str) -> None:
     content = BOMBS[name]()
     path.write_bytes(gzip.compress(content) if name == "claims.nii.gz" else content)
     refused(path, REASON)
+
+
+@pytest.mark.parametrize("name", ["sparse.nii", "sparse.nrrd", "sparse.mha"])
+def test_p14_a_file_of_zeros_that_nobody_wrote_is_refused(tmp_path: Path, name: str) -> None:
+    headers = {
+        "sparse.nii": nifti(dim=[3, 1024, 1024, 700, 1, 1, 1, 1], body=b""),
+        "sparse.nrrd": nrrd(b"", sizes="1024 1024 700"),
+        "sparse.mha": mha(b"", DimSize="1024 1024 700"),
+    }
+    path = tmp_path / name
+    path.write_bytes(headers[name])
+    os.truncate(path, len(headers[name]) + 1024 * 1024 * 700 * 2)
+    if path.stat().st_blocks * 512 > 1 << 20:
+        pytest.skip("needs a file system that keeps holes")
+    refused(path, "over the limit ratio", "too-large")
 
 
 def test_p14_bombs_cost_little_time_and_memory(tmp_path: Path) -> None:

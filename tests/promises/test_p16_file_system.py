@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from medssl import cli
-from tests.promises.files import SFORM, marked, mha, nifti, put, refused, same
+from tests.io.scans import write_slices
+from tests.promises.files import SFORM, converted, marked, mha, nifti, put, refused, same
 
 NAMES = [
     "a b.nii",
@@ -95,7 +96,7 @@ def test_p16_pipes_devices_sockets_and_folders_are_no_scans(tmp_path: Path, monk
         server.bind("socket.nii")
         refused(tmp_path / "socket.nii", "expected a regular file, got a socket", "not-regular")
     (tmp_path / "folder.nii.gz").mkdir()
-    refused(tmp_path / "folder.nii.gz", "folder")
+    refused(tmp_path / "folder.nii.gz", "folder.*regular file or a directory")
 
 
 def _link(path: Path, target: str | Path) -> Path:
@@ -128,6 +129,13 @@ def test_p16_loops_of_folders_end(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert [Path(entry["file"]).name for entry in found["volumes"] if "shape" in entry] == ["a.nii.gz"]
     assert cli.run(["manifest", "build", str(scans), str(tmp_path / "m.csv")]) in (0, 1, 3)
     refused(scans, "DICOM|folder")
+    (scans / "one" / "series").mkdir()
+    write_slices(scans / "one" / "series")
+    for name, target in (("again", "."), ("up", ".."), ("top", scans)):
+        (scans / "one" / "series" / name).symlink_to(target)
+    assert converted(scans / "one" / "series")["data"].shape == (6, 5, 4)
+    (scans / "one" / "series" / "IM99").symlink_to("IM99")
+    assert "IM99: a loop of symbolic links" in refused(scans / "one" / "series", "loop", "missing")
 
 
 def test_p16_what_is_missing_or_forbidden_is_named(tmp_path: Path) -> None:
