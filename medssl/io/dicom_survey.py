@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
-from medssl.errors import InputError, MedsslError
+from medssl.errors import InputError, MedsslError, from_os_error
 from medssl.io.dicom import Series, choose
 from medssl.io.dicom_files import dicom_files
 from medssl.io.dicom_frames import frames_in
@@ -14,6 +16,7 @@ from medssl.io.dicom_split import split
 from medssl.io.files import open_regular
 from medssl.io.folder import is_dicom
 
+_LOCK = Lock()
 _SERIES_UID = b"\x20\x00\x0e\x00"
 _HEAD = 1 << 16
 
@@ -83,7 +86,9 @@ def one_series(path: Path, series: str) -> Series:
     Raises:
         InputError: there is no such volume, or a file that is or may be its own is broken.
     """
-    found = survey(own_files(path) if path.is_dir() else [path], path)
+    files = tuple(own_files(path)) if path.is_dir() else (path,)
+    with _LOCK:
+        found = _kept(path, files, _stamps(files))
     # a file of which nobody can say whose it is may be a slice of any volume there
     if not found.series and not found.lost and not found.strays:
         kind = found.objects[0][1] if found.objects else "no DICOM image"
@@ -94,6 +99,20 @@ def one_series(path: Path, series: str) -> Series:
     for error in (*found.broken.get(one, ()), *found.strays):
         raise error
     return one
+
+
+@lru_cache(maxsize=2)
+def _kept(path: Path, files: tuple[Path, ...], stamps: tuple[tuple[int, ...], ...]) -> Survey:
+    """A survey, kept while no file is touched: the rows of one folder are read one after the other."""
+    return survey(files, path)
+
+
+def _stamps(files: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
+    try:
+        found = [path.stat() for path in files]
+    except OSError as error:
+        raise from_os_error(error) from error
+    return tuple((one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for one in found)
 
 
 def salvaged_uid(path: Path) -> str:

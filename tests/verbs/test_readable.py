@@ -140,3 +140,37 @@ def test_long_tables_are_cut_with_a_word() -> None:
     lines = table(["n"], [[n] for n in range(MOST + 5)], "rows.csv")
     assert len(lines) == MOST + 2
     assert lines[-1] == "… and 5 more: rows.csv"
+
+
+def test_what_lies_beside_the_scans_is_counted() -> None:
+    objects = [{"file": f"scans/{n}", "kind": "a structured report (SR)"} for n in range(2)]
+    passed = [{"file": "scans/a", "kind": "plain text"}, {"file": "scans/b", "kind": "a pipe (FIFO)"}]
+    result = {"path": "scans", "volumes": [], "problems": [], "objects": objects, "passed_over": passed}
+    assert readable.of_inspection(result) == [
+        "beside the images: 2 × a structured report (SR)",
+        "no scans: 1 × plain text, 1 × a pipe (FIFO)",
+    ]
+
+
+def test_dicom_volumes_of_a_tree_are_named_by_folder_and_number() -> None:
+    slices = {"slices": 4, "first_file": "IM0", "file": "scans", "modality": "CT"}
+    volumes = [{**VOLUME, **slices, "series": n, "folder": f"scans/p{n}", "flags": []} for n in range(1, 5)]
+    volumes[3] |= {"problems": [{"file": "scans/p4/IM0", "reason": "cut", "code": "truncated", "hint": ""}]}
+    result = {"path": "scans", "volumes": volumes, "problems": volumes[3]["problems"]}
+    lines = readable.of_inspection(result)
+    assert lines[1].split()[:2] == ["p1/#1", "CT"]
+    assert lines[4].endswith("truncated")
+    assert lines[-2].endswith("all of 0.7×1.9×3 mm; 1 cannot be used")
+    assert lines[-1] == "p4/IM0: cut [truncated]"
+
+
+def test_splits_and_folds_as_tables() -> None:
+    held = {"rows": 4, "patients": 2}
+    result = {"manifest": "s.csv", "seed": 0, "splits": {"train": held}, "folds": {"0": held}}
+    assert readable.of_split(result) == [
+        "s.csv (seed 0)",
+        "split  rows  patients",
+        "train     4         2",
+        "fold  rows  patients",
+        "0        4         2",
+    ]
