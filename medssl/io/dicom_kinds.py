@@ -62,6 +62,7 @@ _FLAT_PREFIXES: dict[str, str] = {
 }
 _OPHTHALMIC_TOMOGRAPHY = f"{_STORAGE}.77.1.5.4"
 _SECONDARY_CAPTURE = f"{_STORAGE}.7"
+_VIDEO = tuple(f"1.2.840.10008.1.2.4.10{n}" for n in range(9))
 _COMPONENTS = ("MAGNITUDE", "PHASE")
 
 
@@ -88,6 +89,8 @@ def unfit_image(dataset: Any) -> str | None:
     if "PixelDataProviderURL" in dataset:
         return "an image whose pixels lie elsewhere"
     enhanced = "PerFrameFunctionalGroupsSequence" in dataset
+    if text(getattr(dataset, "file_meta", {}), "TransferSyntaxUID").startswith(_VIDEO):
+        return "a video"
     # an enhanced object may mix components, and then says of every frame which one it is
     if not (enhanced and text(dataset, "ComplexImageComponent").upper() == "MIXED"):
         component = unfit_component(dataset)

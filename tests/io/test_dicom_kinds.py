@@ -68,3 +68,18 @@ def test_p09_parts_of_complex_numbers_are_named(tmp_path, component, name):
 @pytest.mark.parametrize("component", ["MAGNITUDE", "PHASE", ""])
 def test_p09_magnitude_and_phase_are_volumes(tmp_path, component):
     assert read(write_slices(tmp_path / "s", ComplexImageComponent=component)).shape == (6, 5, 4)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.102.1", "1.2.840.10008.1.2.4.107"])
+def test_p09_videos_are_named(tmp_path, syntax):
+    from pydicom import dcmread
+    from pydicom.encaps import encapsulate
+
+    folder = write_slices(tmp_path / "s", count=1)
+    data = dcmread(folder / "IM00.dcm")
+    data.PixelData = encapsulate([b"\0\0\1\xb3" * 40])
+    data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
+    data.file_meta.TransferSyntaxUID = syntax
+    data.save_as(folder / "IM00.dcm")
+    with pytest.raises(InputError, match="this is a video"):
+        read(folder / "IM00.dcm")
