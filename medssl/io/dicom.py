@@ -14,7 +14,7 @@ from medssl.io.dicom_pixels import read_pixels
 from medssl.io.dicom_series import stack
 from medssl.io.dicom_split import SAME_DIRECTION, SAME_SPACING, split
 from medssl.io.references import reference_tags
-from medssl.io.suv import standardized, units_tag
+from medssl.io.suv import standardized
 from medssl.volume import Volume
 
 _HARD_NAMES = ("patient", "series", "frame of reference", "image type", "echo time", "b-value")
@@ -85,8 +85,6 @@ class Series:
         modality = self.frames[0].modality
         facts = {"modality": modality, "units": self.frames[0].unit}
         tags = {name: value for name, value in facts.items() if value}
-        if modality == "PT":
-            tags |= units_tag(self.frames[0].path)
         return tags | reference_tags(self.frames[0].hard[_FRAME], self.series_uid)
 
 

@@ -22,9 +22,8 @@ from medssl.io.dicom_tags import raw, text
 from medssl.io.suv_times import Clock, moment
 from medssl.volume import Volume
 
-UNITS = frozenset(["BQML", "CNTS", "GML", "CM2", "CM2ML", "PCNT", "CPS", "MGMINML", "UMOLMINML", "MLMING", "MLG"])
-UNITS_SHOWN = UNITS | frozenset(["1CM", "UMOLML", "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "STDDEV", "NONE"])
-"""Defined terms of the tag Units; whatever else stands there is not shown."""
+UNITS = frozenset("NONE PCT CPS PROPCNTS PROPCPS CM2 CM2ML 1CM MLMINML MLML MLG MGMINML UMOLML STDDEV".split())  # noqa: SIM905
+"""Other defined terms of the tag Units; whatever else stands there is not shown."""
 
 DOSE_BQ = (1e5, 1e11)
 WEIGHT_KG = (0.01, 700.0)
@@ -61,13 +60,6 @@ class Factor:
 
     value: float
     flags: tuple[str, ...] = ()
-
-
-def units_tag(path: Path) -> dict[str, str]:
-    """``{"units": "BQML"}`` where the file's tag Units holds a defined term."""
-    with quiet():
-        units = text(read_dataset(path, ["Units"], stop_before_pixels=True), "Units").upper()
-    return {"units": units} if units in UNITS_SHOWN else {}
 
 
 def standardized(scan: Volume, paths: Sequence[Path]) -> Volume:
@@ -110,7 +102,7 @@ def _factor(headers: Sequence[tuple[Any, Path]]) -> Factor:
     if units == "CNTS":
         return _philips(headers)
     if units != "BQML":
-        shown = units if units in UNITS_SHOWN else "missing or no defined term"
+        shown = units if units in UNITS else "missing or no defined term"
         raise _bad(f"Units must be BQML, CNTS or GML, got {shown}", path)
     return _becquerel(headers)
 
