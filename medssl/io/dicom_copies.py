@@ -12,8 +12,13 @@ from medssl.io.dicom_frames import Frame
 _SAME_MM = 0.01
 
 
-def double_error(pairs: list[tuple[Frame, Frame]]) -> InputError:
-    """The refusal of planes that lie in one plane; copies are told before other doubles."""
+def double_error(pairs: list[tuple[Frame, Frame]], planes: int) -> InputError:
+    """The refusal of planes that lie in one plane; copies are told before other doubles.
+
+    Args:
+        pairs: neighbours along the normal that lie in one plane.
+        planes: how many there are in all.
+    """
     a, b = next((pair for pair in pairs if _same_instance(*pair)), pairs[0])
     beside = float(np.linalg.norm(a.position - b.position))
     hint = "find out which of the two belongs to the scan, or whether two scans were put together"
@@ -29,6 +34,12 @@ def double_error(pairs: list[tuple[Frame, Frame]]) -> InputError:
             reason += "; they carry the same SOPInstanceUID with different content"
     elif beside <= _SAME_MM:
         reason += ", and no time, acquisition, echo or direction tells all such slices apart"
+        places = planes - len(pairs)
+        if places > 1 and planes % places == 0:
+            hint = (
+                f"{planes} slices in {places} places, as of {planes // places} times or weightings that InstanceNumber "
+                "alone would tell apart: it decides nothing here; export the series with its other tags"
+            )
     count = f" ({len(pairs)} such pairs)" if len(pairs) > 1 else ""
     return InputError(reason + count, path=b.path, code="slices", hint=hint)
 

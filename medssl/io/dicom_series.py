@@ -49,7 +49,7 @@ def stack(group: list[Frame], folder: Path, allow_gaps: bool = False) -> Stack:
     _check_size(group)
     pairs = doubles(group)
     if pairs:
-        raise double_error(pairs)
+        raise double_error(pairs, len(group))
     along = places(group)
     steps = np.diff(along)
     typical, tolerance = typical_step(steps), tolerance_mm(steps)

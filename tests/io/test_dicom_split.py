@@ -199,3 +199,10 @@ def test_p05_directions_of_old_diffusion_scans_are_told_by_the_vendors_elements(
     for t in range(2):
         planes(tmp_path, t, {}, change=change(t))
     assert [int(scan.data.min()) for scan in read_all(tmp_path)] == [0, 1000]
+
+
+def test_p05_times_that_a_number_alone_tells_apart_are_refused(tmp_path):
+    for t in range(3):
+        planes(tmp_path, t, {"InstanceNumber": t, "SOPInstanceUID": f"1.2.{t}"})
+    with pytest.raises(InputError, match=r"duplicate slice position.*12 slices in 4 places, as of 3 times"):
+        read(tmp_path)
