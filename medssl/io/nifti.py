@@ -83,6 +83,12 @@ def describe_nifti(path: Path) -> Description:
     kind, shape = _layout(header, header_path)
     affine, flags = choose_affine(header, shape[:3], path, None)
     vector = len(shape) == 5 and shape[3] == 1 and int(header["intent_code"]) in _VECTOR
+    if len(shape) > 4 and not vector:
+        raise InputError(
+            f"{len(shape)}D image of size {shape}: several volumes where one was expected",
+            path=path,
+            code="several-volumes",
+        )
     rest = int(np.prod(shape[3:], dtype=np.int64))
     spatial = (shape[0], shape[1], shape[2])
     return Description(

@@ -110,6 +110,16 @@ def test_a_decathlon_task_of_several_channels(tmp_path):
     assert check_manifest(tmp_path / "m.csv")["ok"]
 
 
+def test_a_5d_file_is_passed_over_since_no_number_chooses_in_it(tmp_path):
+    import nibabel
+
+    put(tmp_path / "a.nii")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2, 3), np.int16), np.eye(4)), tmp_path / "b.nii")
+    result = build_manifest(tmp_path, tmp_path / "m.csv", each_volume=True)
+    assert result["rows"] == 1
+    assert "5D image" in result["passed_over"][0]["reason"]
+
+
 def test_decathlon_names_never_leave_the_folder(tmp_path):
     describe(tmp_path, labels={"0": "bg"}, training=[{"image": "../../etc/passwd"}])
     with pytest.raises(InputError, match="leaves the data root") as caught:
