@@ -62,8 +62,8 @@ def _compile(function: Callable[..., None], fastmath: set[str], arguments: tuple
                 run = numba.njit(cache=True, **options)(function)
                 run.compile(tuple(numba.typeof(argument) for argument in arguments))
                 return run
-        except (OSError, RuntimeError) as error:
-            log.warning("compiled view kernels are not kept on disk: %s", error)
+        except Exception as error:  # a damaged file raises whatever unpickling it raises
+            log.warning("compiled code is not taken from %s: %s", folder, error)
     return numba.njit(**options)(function)
 
 
@@ -73,18 +73,20 @@ def kernel_folder() -> Path | None:
 
     The cache is unpickled when it is loaded: only a folder of one's own, which nobody else may write, will do.
     """
-    own = Path(__file__).parent
-    code = b"".join(path.read_bytes() for path in sorted(own.glob("*.py")))
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     digest = hashlib.sha256(code + f"{numba.__version__} {np.__version__} {sys.version}".encode()).hexdigest()[:16]
     folder = cache_folder() / "kernels" / digest
+    reason = "it cannot be written, belongs to someone else, or others may write it"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = folder.stat()
-        if not os.access(folder, os.W_OK) or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
-            return None
-        return None if facts.st_mode & 0o022 else folder
-    except OSError:
-        return None
+        own = facts.st_uid == os.getuid() and not facts.st_mode & 0o022
+        if own and os.access(folder, os.W_OK):
+            return folder
+    except (OSError, AttributeError) as error:
+        reason = str(error)
+    log.warning("view kernels are compiled anew in every process, some seconds each: no use of %s: %s", folder, reason)
+    return None
 
 
 @contextlib.contextmanager
