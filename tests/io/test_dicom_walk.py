@@ -166,29 +166,26 @@ def test_what_is_not_plainly_written_is_left_to_the_parser(kind, data):
 
 
 def mutated(data: bytes, draw: np.random.Generator) -> bytes:
-    """One to three changes, most of them in the header."""
+    """One or two changes anywhere behind the preamble; most keep the length, so that the walk goes on behind them."""
     out = bytearray(data)
-    for _ in range(int(draw.integers(1, 4))):
-        at = int(draw.integers(128, len(out))) if draw.random() < 0.9 else len(out) - int(draw.integers(1, 40))
-        at, span = max(0, min(at, len(out) - 1)), int(draw.integers(1, 9))
-        kind = int(draw.integers(8))
-        if kind == 0:
+    for _ in range(int(draw.integers(1, 3))):
+        at, span = int(draw.integers(128, len(out) - 8)), int(draw.integers(1, 9))
+        kind = int(draw.integers(12))
+        if kind < 3:
             out[at] ^= 1 << int(draw.integers(8))
-        elif kind == 1:
-            out[at] = int(draw.choice([0, 1, 0x20, 0x5C, 0x7F, 0xFF]))
-        elif kind == 2:
+        elif kind < 6:
+            out[at] = int(draw.choice([0, 1, 0x20, 0x2E, 0x31, 0x5C, 0x7F, 0xFF]))
+        elif kind < 8:
+            out[at : at + 2] = bytes(draw.choice([b"UN", b"SQ", b"OB", b"US", b"DS", b"LO", b"ZZ", b"\\1"]))
+        elif kind == 8:
             out[at : at + 4] = b"\xff\xff\xff\xff"
-        elif kind == 3:
-            del out[at : at + span]
-        elif kind == 4:
-            out[at:at] = bytes(int(n) for n in draw.integers(0, 256, span))
-        elif kind == 5:
-            out[at : at + 2] = bytes(draw.choice([b"UN", b"SQ", b"OB", b"US", b"DS", b"LO", b"ZZ"]))
-        elif kind == 6:
-            other = int(draw.integers(128, len(out)))
+        elif kind == 9:
+            other = int(draw.integers(128, len(out) - 8))
             out[at : at + span] = out[other : other + span]
+        elif kind == 10:
+            out[at:at] = bytes(int(n) for n in draw.integers(0, 256, span))
         else:
-            del out[-span:]
+            del out[at : at + span]
     return bytes(out)
 
 
@@ -214,4 +211,4 @@ def test_mutated_files_fare_alike_on_both_ways(tmp_path, syntax):
         fast = outcome(folder, walked=True)
         assert fast == outcome(folder, walked=False), case
         refused += isinstance(fast, tuple)
-    assert 10 < refused < 115
+    assert 10 < refused < 110
