@@ -170,7 +170,8 @@ class Manifest:
         home = os.path.realpath(self.root)
         if os.path.commonpath([home, os.path.realpath(target)]) != home:
             raise IntegrityError(f"{at}{name} leaves the data root by a link", path=self.path, code="manifest-path")
-        if not target.exists():
+        # a name that is too long for the system is missing as well
+        if not os.path.exists(target):
             raise InputError(f"{at}{name} is missing", path=self.path, code="manifest-path", hint=f"root: {self.root}")
         return target
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from medssl.commands.recipe_files import find_recipe, recipes_folder
-from medssl.errors import UsageError
+from medssl.errors import ResourceError, UsageError
 from medssl.plain_yaml import load_yaml
 from medssl.recipe import check, json_schema, load_class, with_overrides
 
@@ -43,6 +43,7 @@ def check_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     Raises:
         RecipeError: what does not fit, by its key.
+        ResourceError: its networks are too large for the memory there is.
     """
     path = find_recipe(name)
     data = with_overrides(load_yaml(path), overrides)
@@ -50,8 +51,16 @@ def check_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     asked: Any = check(_schema_class(verb), data, name)
     if asked.encoder is not None:
         from medssl.commands.pretrain import rehearse
+        from medssl.training.fit import NO_MEMORY
 
-        rehearse(asked)
+        try:
+            rehearse(asked)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, RuntimeError) and not any(word in str(error).lower() for word in NO_MEMORY):
+                raise
+            raise ResourceError(
+                "not enough memory to build the networks", path=name, code="memory", hint="a smaller encoder"
+            ) from error
     return {"recipe": str(path), "verb": verb, "problems": []}
 
 

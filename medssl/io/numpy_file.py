@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -38,7 +39,7 @@ def read_npz(path: Path) -> Volume:
                 flags = (
                     _array(archive, "flags", path, _SMALL) if "flags.npy" in archive.namelist() else np.array([], "U1")
                 )
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, UnicodeDecodeError, struct.error) as error:
             raise InputError(
                 "the archive is truncated or its checksum is wrong", path=path, code="truncated"
             ) from error

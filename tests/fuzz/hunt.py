@@ -76,7 +76,7 @@ def _one(case: Case, original: Any) -> tuple[str, str]:
         line = error.line()
         if error.code not in CODES or error.code == "internal":
             return error.code, f"{line} from {error.__cause__!r}"
-        if error.code == "memory":
+        if error.code == "memory" and not case.hungry:
             return error.code, line
         if str(case.path.parent) not in line or len(line.splitlines()) != 1:
             return error.code, f"the file is not named: {line!r}"

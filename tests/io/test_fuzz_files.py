@@ -6,6 +6,7 @@ The long form is ``python tests/benchmarks/fuzz.py --count 10000``.
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 
 from medssl.draws import generator
 from medssl.errors import InputError
+from medssl.io.files import open_regular
+from medssl.io.read import read
 from medssl.volume import Volume
 from tests.fuzz import hunt as hunter
 from tests.fuzz.cases import ITK, NIFTI, Case
@@ -86,3 +89,25 @@ def test_the_hunt_sees_what_is_wrong(monkeypatch, case, what):
     _, wrong = hunter._one(case, GOOD)
     assert what in wrong
     assert bool(what) == bool(wrong)
+
+
+def test_an_archive_of_names_that_are_no_text_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, data=np.arange(8).reshape(2, 2, 2), affine=np.eye(4))
+    body = bytearray(path.read_bytes())
+    at = body.index(b"PK\x01\x02")
+    # flag 11 of the directory: the name is UTF-8
+    body[at + 9] |= 8
+    body[at + 46] = 0xFF
+    path.write_bytes(body)
+    with pytest.raises(InputError, match=r"a\.npz: the archive is truncated"):
+        read(path)
+
+
+def test_a_length_beyond_the_file_makes_no_room(tmp_path):
+    (tmp_path / "a").write_bytes(b"some bytes")
+    with open_regular(tmp_path / "a") as file:
+        tracemalloc.start()
+        assert file.read(1 << 32) == b"some bytes"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.stop()
