@@ -69,7 +69,7 @@ def test_slices_of_different_scales_share_a_type_that_holds_all(tmp_path):
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", [1, 7, 12, 15])
 def test_p08_unused_bits_never_count(tmp_path, signed, bits):
-    voxels = marked((6, 5, 4)) % (1 << bits) - ((1 << bits - 1) if signed else 0)
+    voxels = marked((6, 5, 4), np.int32) % (1 << bits) - ((1 << bits - 1) if signed else 0)
     junk = np.uint16(0xA5A5 << bits & 0xFFFF)
     dirty = voxels.astype(np.uint16) & np.uint16((1 << bits) - 1) | junk
     tags = {"BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": int(signed)}
