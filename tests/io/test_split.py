@@ -160,3 +160,12 @@ def test_the_command_line_splits_and_folds(tmp_path, capfd):
     assert sum(fold["patients"] for fold in told["folds"].values()) == 80
     assert cli.run(["manifest", "split", str(tmp_path / "s.csv"), str(tmp_path / "t.csv"), "--folds", "3"]) == 0
     assert placed(Manifest.read(tmp_path / "t.csv")) == placed(Manifest.read(tmp_path / "s.csv"))
+
+
+def test_groups_of_one_patient_are_not_all_for_training():
+    records = tuple(Record(f"{n}.nii", f"p{n}", site=f"s{n}") for n in range(300))
+    found = Counter(placed(assign_splits(manifest(records), SHARES, 0, Manner(stratify=("site",)))).values())
+    # three standard deviations of a binomial share
+    assert all(
+        abs(found[name] - share * 300) < 3 * np.sqrt(300 * share * (1 - share)) for name, share in SHARES.items()
+    )
