@@ -58,13 +58,13 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "scaled.nii.gz": lambda: zeros(
         1, nifti(dim=[3, 800, 800, 400, 1, 1, 1, 1], datatype=2, bitpix=8, scl_slope=2, body=NOISE[:300_000])
     ),
-    "more.nii.gz": lambda: zeros(300, nifti()),
+    "more.nii.gz": lambda: zeros(200, nifti()),
     "claims.nrrd": lambda: nrrd(sizes="60000 60000 60000"),
     "numbers.nrrd": lambda: nrrd(sizes="99999999999999999 99999999999999999 9999999999999999"),
     "ratio.nrrd": lambda: nrrd(zeros(1, NOISE), sizes="1024 1024 1024", **PACKED),
-    "more.nrrd": lambda: nrrd(zeros(300), **PACKED),
-    "skip.nrrd": lambda: nrrd(zeros(300), byte_skip="2000000000", **PACKED),
-    "bzip2.nrrd": lambda: nrrd(bz2.compress(MEGABYTE * 64), encoding="bzip2"),
+    "more.nrrd": lambda: nrrd(zeros(200), **PACKED),
+    "skip.nrrd": lambda: nrrd(zeros(200), byte_skip="2000000000", **PACKED),
+    "bzip2.nrrd": lambda: nrrd(bz2.compress(MEGABYTE * 16), encoding="bzip2"),
     "text.nrrd": lambda: nrrd(b"1 " * (1 << 24), encoding="text"),
     "axes.nrrd": lambda: nrrd(dimension="200000", sizes="2 " * 200_000),
     "header.nrrd": lambda: b"NRRD0004\n" + b"comment: x\n" * (1 << 21),
@@ -108,16 +108,7 @@ def test_p14_a_file_of_zeros_that_nobody_wrote_is_refused(tmp_path: Path, name: 
 
 
 def test_p14_bombs_cost_little_time_and_memory(tmp_path: Path) -> None:
-    bombs = [
-        "ratio.nii.gz",
-        "more.nii.gz",
-        "ratio.nrrd",
-        "more.nrrd",
-        "skip.nrrd",
-        "bzip2.nrrd",
-        "claims.nii",
-        "more.npz",
-    ]
+    bombs = ["ratio.nii.gz", "more.nii.gz", "more.nrrd", "skip.nrrd", "claims.nii", "more.npz"]
     for name in bombs:
         (tmp_path / name).write_bytes(BOMBS[name]())
     words = [sys.executable, "-m", "tests.promises.bounded", *(str(tmp_path / name) for name in bombs)]

@@ -118,7 +118,7 @@ def test_p50_no_command_lets_private_text_out(
     monkeypatch.chdir(tmp_path)
     scans = tmp_path / "scans"
     scans.mkdir()
-    make_scans(scans)
+    make_scans(scans, 3)
     for path in scans.glob("[0-9].nii.gz"):
         voxels = np.frombuffer(gzip.decompress(path.read_bytes())[352:], "<f4").reshape((36, 34, 24), order="F")
         srow = np.diag([-1.5, -1.5, 2.0, 1.0])[:3].ravel()
