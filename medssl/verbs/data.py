@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from medssl.verbs import readable
 from medssl.verbs.answers import JSON, answer, progressing
-from medssl.verbs.columns import table
+from medssl.verbs.columns import MOST, count, facts, table
 
 
 def register(app: typer.Typer) -> None:
@@ -65,4 +67,11 @@ def unpack(
 
     with progressing() as progress:
         result = run(archive, folder, max_gb=max_gb, max_members=max_members, max_ratio=max_ratio, progress=progress)
-    answer(result, json, readable.of_unpacking(result))
+    answer(result, json, _unpacked(result))
+
+
+def _unpacked(result: Mapping[str, Any]) -> list[str]:
+    """What came out of an archive, and what comes next."""
+    known = {"unpacked": f"{count(result['files'], 'file')}, {result['bytes']} bytes, in {result['folder']}"}
+    nested = [f"left packed: {name}" for name in result["nested"][:MOST]]
+    return [*facts(known), *nested, f"Next: medssl manifest build {result['folder']} {result['folder']}.csv"]

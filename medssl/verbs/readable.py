@@ -155,6 +155,10 @@ def of_preparation(result: Result) -> list[str]:
     spacing = settings["spacing_mm"]
     window, percentiles = settings["window_hu"], settings["percentiles"]
     low_high = f"percentiles {percentiles[0]:g} and {percentiles[1]:g} become 0 and 1"
+    if settings["zscore"] is not None:
+        low_high = f"mean ∓ {settings['zscore']:g} standard deviations become 0 and 1"
+    if settings["n4"]:
+        low_high += "; the bias field of MR is corrected"
     if window is not None:
         low_high = f"{window[0]:g} and {window[1]:g} HU become 0 and 1 (without HU: {low_high})"
     aside = result["quarantined"]
@@ -274,13 +278,6 @@ def of_fetched(result: Result) -> list[str]:
     """Where a dataset lies, under which licence, and what to mind."""
     known = {"manifest": result["manifest"], "scans": result["scans"], "licence": result["licence"]}
     return [*facts(known), *(f"mind: {trap}" for trap in result["traps"][:MOST])]
-
-
-def of_unpacking(result: Result) -> list[str]:
-    """What came out of an archive, and what comes next."""
-    known = {"unpacked": f"{count(result['files'], 'file')}, {result['bytes']} bytes, in {result['folder']}"}
-    nested = [f"left packed: {name}" for name in result["nested"][:MOST]]
-    return [*facts(known), *nested, f"Next: medssl manifest build {result['folder']} {result['folder']}.csv"]
 
 
 def of_preview(result: Result) -> list[str]:
