@@ -191,3 +191,16 @@ def test_reading_takes_little_more_memory_than_the_voxels(tmp_path):
     grown, size = (int(word) for word in answer.stdout.split())
     assert size == 2 * 256 * 256 * 128
     assert 0.5 * size < grown < 1.3 * size
+
+
+@pytest.mark.parametrize("at", [-8, -5, -4, -1])
+def test_the_trailer_of_a_large_file_is_verified_though_all_voxels_are_there(tmp_path, at):
+    # more than the unpackers hold at a time: a reader that stops at the last voxel does not meet the trailer
+    data = generator(0, 1, 8).integers(0, 60_000, (128, 128, 64)).astype(np.uint16)
+    nibabel.save(nibabel.Nifti1Image(data, oblique()), tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(read(tmp_path / "a.nii.gz").data[0], data)
+    whole = bytearray((tmp_path / "a.nii.gz").read_bytes())
+    whole[at] ^= 1
+    (tmp_path / "a.nii.gz").write_bytes(whole)
+    with pytest.raises(InputError, match=r"a\.nii\.gz: the gzip stream's checksum or length is wrong"):
+        read(tmp_path / "a.nii.gz")
