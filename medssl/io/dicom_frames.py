@@ -179,8 +179,8 @@ def frames_in(
         errors.append(refusal)
     series = {frame.hard[HARD.index("SeriesInstanceUID")] for frame in frames}
     for file, bad, uid in unfit:
-        # a scanner's colour dose sheet is a series of its own and no part of the scan
-        if not frames or uid in series:
+        # a scanner's colour dose sheet is a series of its own and no part of the scan; who knows what one without is
+        if not frames or not uid or uid in series:
             refusal = InputError(f"this is {bad}, expected a volume", path=file, code="not-a-volume")
             if errors is None:
                 raise refusal

@@ -80,6 +80,8 @@ def other_object(dataset: Any) -> str | None:
 
 def unfit_image(dataset: Any) -> str | None:
     """Why an image cannot be part of a volume of one channel, or None."""
+    if "Rows" not in dataset and "Columns" not in dataset:
+        return "a DICOM object without an image (no Rows and no Columns)"
     photometric = text(dataset, "PhotometricInterpretation").upper()
     if photometric.startswith("PALETTE"):
         return "a colour image (palette)"

@@ -191,3 +191,17 @@ def test_p09_inspect_names_the_kind_and_nothing_private(tmp_path):
     told = str(medssl.inspect(tmp_path / "s"))
     assert "structured report" in told
     assert not any(part in told for part in PRIVATE)
+
+
+def test_p09_an_object_without_rows_is_no_slice_and_hides_no_slice(tmp_path):
+    folder = save(slices(), tmp_path / "s")
+    for uid, beside in (("9.9.9", True), ("1.2.3.4", False), (None, False)):
+        other = bare("9.8.7.6", "CT")
+        other.SeriesInstanceUID = uid
+        save_one(other, folder / "other.dcm")
+        if beside:
+            assert_same(read(folder), voxels(), truth())
+        else:
+            # of this series, or of nobody knows which: it may be a slice that lost its picture
+            assert names_in(refusal(folder), "other.dcm", "without an image")
+    assert refusal(folder / "other.dcm").code == "not-a-volume"
