@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -130,25 +131,27 @@ def read_in_process(folder: Path) -> np.ndarray:
     return np.stack(planes)
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """The median of some runs after one that warms up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def turns(works: list[Callable[[], object]], repeats: int) -> list[float]:
+    """The median seconds of each; they take turns, so that a busy moment meets all of them."""
+    times: list[list[float]] = [[] for _ in works]
+    for turn in range(repeats + 1):
+        for place, work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            # the first turn warms up
+            if turn:
+                times[place].append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in times]
 
 
-def compare(name: str, own: float, work: Callable[[], object], repeats: int) -> None:
+def compare(name: str, own: Callable[[], object], peer: Callable[[], object], repeats: int) -> None:
     """One row of the table."""
     try:
-        peer = seconds(work, repeats)
+        ours, theirs = turns([own, peer], repeats)
     except ImportError:
         print(f"{name:28s} is not installed (pip install medssl[bench])")
     else:
-        print(f"{name:28s} {peer:8.3f} s   medssl is {peer / own:.1f} times as fast")
+        print(f"{name:28s} {theirs:8.3f} s   medssl {ours:7.3f} s   {theirs / ours:6.1f} times as fast")
 
 
 def about() -> None:
@@ -171,8 +174,7 @@ def plain(folder: Path, repeats: int) -> np.ndarray:
     truth = np.asarray(GetArrayFromImage(read_simpleitk(folder, names)))
     if not np.array_equal(read_medssl(folder), truth):
         sys.exit("the arrays differ")
-    own = seconds(lambda: read_medssl(folder), repeats)
-    print(f"{'medssl.read, all checks':28s} {own:8.3f} s")
+    own = partial(read_medssl, folder)
     compare("SimpleITK, names searched", own, lambda: read_simpleitk(folder), repeats)
     compare("SimpleITK, names given", own, lambda: read_simpleitk(folder, names), repeats)
     compare("dicom2nifti, to memory", own, lambda: read_dicom2nifti(folder), 1)
@@ -203,9 +205,7 @@ def main() -> None:
                 compressed(folder, packed, syntax)
             if not np.array_equal(read_medssl(packed), truth):
                 sys.exit(f"the arrays differ ({name})")
-            own = seconds(lambda packed=packed: read_medssl(packed), max(1, options.repeats // 2))
-            print(f"{'medssl.read, ' + name:28s} {own:8.3f} s")
-            compare("pydicom, this process", own, lambda packed=packed: read_in_process(packed), 1)
+            compare(f"pydicom, one thread, {name}", partial(read_medssl, packed), partial(read_in_process, packed), 1)
 
 
 if __name__ == "__main__":
