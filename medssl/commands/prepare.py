@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from medssl.errors import UsageError
 from medssl.manifest import Manifest
 from medssl.store.prepare import prepare as build
 from medssl.store.settings import StoreSettings
@@ -19,6 +20,9 @@ def prepare(
     spacing_mm: tuple[float, float, float] | Literal["median"] | None = None,
     window_hu: tuple[float, float] | None = None,
     percentiles: tuple[float, float] = (0.5, 99.5),
+    zscore: float | None = None,
+    n4: bool = False,
+    recipe: str | Path | None = None,
     jobs: int = 1,
     continue_on_error: bool = False,
     max_bad: float | None = None,
@@ -33,6 +37,9 @@ def prepare(
         spacing_mm: voxel size along i, j and k, ``"median"``, or None to keep each scan's own.
         window_hu: values that become 0 and 1 for CT and for rows without modality.
         percentiles: percentiles that become 0 and 1 for all other rows.
+        zscore: in their place mean ∓ this many standard deviations.
+        n4: correct the bias field of MR.
+        recipe: a recipe whose ``data`` section says all of the five above in their place.
         jobs: processes.
         continue_on_error: set refused scans aside.
         max_bad: largest share of scans that may be set aside; without it a tenth, and one of any number.
@@ -45,7 +52,11 @@ def prepare(
         MedsslError: a scan is refused, or the disk is full; nothing half-written is left.
     """
     account = Preparation()
-    settings = StoreSettings(spacing_mm=spacing_mm, window_hu=window_hu, percentiles=percentiles)
+    settings = StoreSettings(spacing_mm=spacing_mm, window_hu=window_hu, percentiles=percentiles, zscore=zscore, n4=n4)
+    if recipe is not None:
+        if settings != StoreSettings():
+            raise UsageError("settings stand in the recipe and beside it: give one or the other", path=recipe)
+        settings = _settings_of(recipe)
     made = build(
         Manifest.read(manifest, root),
         Path(store),
@@ -65,3 +76,16 @@ def prepare(
         "quarantined": account.quarantined,
     }
     return {**out, "quarantine": str(Path(store) / QUARANTINE_FILE)} if account.quarantined else out
+
+
+def _settings_of(recipe: str | Path) -> StoreSettings:
+    """What a recipe's ``data`` section says of preparation."""
+    from medssl.commands.recipe_files import find_recipe
+    from medssl.loading.data import Data
+    from medssl.plain_yaml import load_yaml
+    from medssl.recipe import check
+
+    data = load_yaml(find_recipe(recipe)).get("data")
+    if not isinstance(data, dict):
+        raise UsageError("the recipe has no section data", path=recipe)
+    return check(Data, data, f"{recipe}: data").settings()

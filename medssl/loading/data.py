@@ -25,6 +25,8 @@ class Data:
         spacing_mm: voxel size along i, j and k, ``median``, or null to keep each scan's own.
         window_hu: values that become 0 and 1 for CT and for rows without modality; null for percentiles.
         percentiles: percentiles that become 0 and 1 for all other rows.
+        zscore: in their place mean ∓ this many standard deviations.
+        n4: correct the bias field of MR.
         split: which rows are used; null for all.
         workers: processes that load.
         sequences: names of the manifest's ``modality`` column that become the channels of one image a study, missing
@@ -39,6 +41,8 @@ class Data:
     spacing_mm: tuple[float, float, float] | Literal["median"] | None = None
     window_hu: tuple[float, float] | None = None
     percentiles: tuple[float, float] = (0.5, 99.5)
+    zscore: float | None = None
+    n4: bool = False
     split: str | None = None
     workers: int = 0
     sequences: tuple[str, ...] = ()
@@ -53,7 +57,13 @@ class Data:
 
     def settings(self) -> StoreSettings:
         """What the store does to the scans."""
-        return StoreSettings(spacing_mm=self.spacing_mm, window_hu=self.window_hu, percentiles=self.percentiles)
+        return StoreSettings(
+            spacing_mm=self.spacing_mm,
+            window_hu=self.window_hu,
+            percentiles=self.percentiles,
+            zscore=self.zscore,
+            n4=self.n4,
+        )
 
 
 def open_store(data: Data, out: str | Path, progress: Progress | None = None) -> Store:
@@ -72,6 +82,7 @@ def open_store(data: Data, out: str | Path, progress: Progress | None = None) ->
     settings = data.settings()
     current = is_current(path, manifest, settings)
     store = Store.open(path) if current else prepare(manifest, path, settings, progress=progress)
+    store = store.healing(manifest)
     if data.split is not None:
         store = _of_split(store, data)
     return store.studies(data.sequences) if data.sequences else store

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.atomic import sync_folder
+from medssl.store.blocks import block_sums
+from medssl.store.body_mask import BodyMask
 from medssl.store.files import npy_chunks, seal, unseal, write_new
 from medssl.store.intensity import encode
 from medssl.store.kept import Kept, kept_slices, parse_slices
@@ -19,11 +21,11 @@ from medssl.store.points import label_points
 from medssl.store.process import Processed
 from medssl.volume import Volume
 
-FORMAT = 1
+FORMAT = 2
 """Number of the store's layout and of everything that decides its numbers; raise it with either."""
 
 ENTRY_FILE = "entry.json"
-FILES = ("image.npy", "label.npy", "points.npy")
+FILES = ("image.npy", "label.npy", "points.npy", "body.npy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class Voxels:
         high: the value that becomes 1.
         body: ``(2, 3)`` box of the body.
         flags: what the reader said.
-        files: name to sha256 and size in bytes.
+        files: name to sha256, size in ``bytes``, and ``crc`` of every block.
     """
 
     key: str
@@ -149,12 +151,14 @@ class Entry:
         row: ids, targets, split.
         kept: the slices that crops may be centred on, or None for all.
         points: class value to ``(n, 3)`` stored voxels of that class.
+        mask: the body.
     """
 
     voxels: Voxels
     row: Row
     kept: Kept | None
     points: Mapping[int, NDArray[np.int64]]
+    mask: BodyMask
 
 
 def write_entry(folder: Path, key: str, source: Volume, done: Processed) -> Voxels:
@@ -167,14 +171,16 @@ def write_entry(folder: Path, key: str, source: Volume, done: Processed) -> Voxe
         done: the scan as it is stored.
     """
     stored, coding = encode(done.image.data, done.low, done.high)
-    arrays: dict[str, NDArray[Any]] = {"image.npy": stored}
+    arrays: dict[str, NDArray[Any]] = {"image.npy": stored, "body.npy": done.cells}
     if done.label is not None:
         arrays["label.npy"] = done.label
         arrays["points.npy"] = label_points(done.label, int(key[:15], 16))
     files = {}
     for name, array in arrays.items():
-        digest = write_new(folder / name, *npy_chunks(array))
-        files[name] = {"sha256": digest, "bytes": (folder / name).stat().st_size}
+        parts = npy_chunks(array)
+        digest = write_new(folder / name, *parts)
+        size = (folder / name).stat().st_size
+        files[name] = {"sha256": digest, "bytes": size, "crc": block_sums(parts)}
     c, i, j, k = stored.shape
     voxels = Voxels(
         key,
@@ -187,7 +193,7 @@ def write_entry(folder: Path, key: str, source: Volume, done: Processed) -> Voxe
         done.low,
         done.high,
         done.body,
-        tuple(source.flags),
+        tuple(done.image.flags),
         files,
     )
     write_new(folder / ENTRY_FILE, seal(voxels.to_plain()))
@@ -198,10 +204,15 @@ def write_entry(folder: Path, key: str, source: Volume, done: Processed) -> Voxe
 def read_voxels(folder: Path) -> Voxels | None:
     """The facts of an entry, or None where it is missing, damaged, of another format or under another's name."""
     try:
-        data = unseal((folder / ENTRY_FILE).read_bytes())
+        return voxels_of((folder / ENTRY_FILE).read_bytes(), folder.name)
     except OSError:
         return None
-    if data is None or data.get("format") != FORMAT or data.get("key") != folder.name:
+
+
+def voxels_of(content: bytes, key: str) -> Voxels | None:
+    """The facts in the bytes of ``entry.json``; see ``read_voxels``."""
+    data = unseal(content)
+    if data is None or data.get("format") != FORMAT or data.get("key") != key:
         return None
     voxels = Voxels.from_plain(data)
     return voxels if set(voxels.files) <= set(FILES) else None

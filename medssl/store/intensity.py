@@ -56,7 +56,12 @@ def value_range(
             )
         return float(settings.window_hu[0]), float(settings.window_hu[1])
     (i, j, k), (i_end, j_end, k_end) = body
-    low, high = (float(v) for v in np.percentile(data[:, i:i_end, j:j_end, k:k_end], settings.percentiles))
+    inside = data[:, i:i_end, j:j_end, k:k_end]
+    if settings.zscore is not None:
+        middle, spread = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
+        low, high = middle - settings.zscore * spread, middle + settings.zscore * spread
+    else:
+        low, high = (float(v) for v in np.percentile(inside, settings.percentiles))
     if not high > low:
         # most of the body has one value: its extremes still tell it from the rest
         low, high = float(data.min()), float(data.max())

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from medssl.errors import InputError
 from medssl.store.body import body_box
+from medssl.store.body_mask import body_cells
 from medssl.store.intensity import value_range
+from medssl.store.n4 import corrected, corrects
 from medssl.store.points import small_labels
 from medssl.store.resample import resample
 from medssl.store.settings import StoreSettings
@@ -29,6 +31,7 @@ class Processed:
         low: the value that becomes 0 for the network.
         high: the value that becomes 1.
         body: ``(2, 3)`` box of the body in stored voxels.
+        cells: coarse mask of the body, see ``body_mask``.
     """
 
     image: Volume
@@ -36,6 +39,7 @@ class Processed:
     low: float
     high: float
     body: NDArray[np.int64]
+    cells: NDArray[np.bool_]
 
     def normalized(self) -> NDArray[np.float32]:
         """The image as the network sees it: ``clip((v − low) / (high − low), 0, 1)`` float32 ``(C, i, j, k)``."""
@@ -67,6 +71,8 @@ def process(volume: Volume, settings: StoreSettings, label: Volume | None = None
     if volume.data.dtype.kind == "f" and not np.isfinite(volume.data).all():
         raise InputError("voxel values must be finite", code="values")
     mask = None if label is None else _on_grid_of(volume, label)
+    if settings.n4 and corrects(modality):
+        volume = corrected(volume)
     image = reorient(volume, settings.orientation)
     mask = None if mask is None else reorient(mask, settings.orientation)
     if settings.spacing_mm == "median":
@@ -76,7 +82,8 @@ def process(volume: Volume, settings: StoreSettings, label: Volume | None = None
         mask = None if mask is None else resample(mask, settings.spacing_mm, labels=True)
     body = body_box(image.data)
     low, high = value_range(image.data, body, settings, modality)
-    return Processed(image, None if mask is None else np.ascontiguousarray(mask.data), low, high, body)
+    label_data = None if mask is None else np.ascontiguousarray(mask.data)
+    return Processed(image, label_data, low, high, body, body_cells(image.data))
 
 
 def _on_grid_of(volume: Volume, label: Volume) -> Volume:

@@ -21,6 +21,9 @@ class StoreSettings:
             scan's own.
         window_hu: values that become 0 and 1, for CT and for rows without modality. None: percentiles there too.
         percentiles: percentiles of the values in the body's box that become 0 and 1, for all other rows.
+        zscore: in their place mean ∓ this many standard deviations of the values in the body's box.
+        n4: correct the bias field of MR (rows whose modality is named and not CT, PET or the like) before anything
+            else.
 
     Raises:
         RecipeError: a value is out of range.
@@ -30,6 +33,8 @@ class StoreSettings:
     spacing_mm: Triple | Literal["median"] | None = None
     window_hu: tuple[float, float] | None = None
     percentiles: tuple[float, float] = (0.5, 99.5)
+    zscore: float | None = None
+    n4: bool = False
 
     def __post_init__(self) -> None:
         sides = sorted("LR PA IS".index(letter) // 3 for letter in self.orientation if letter in "LRPAIS")
@@ -41,6 +46,8 @@ class StoreSettings:
         low, high = self.percentiles if len(self.percentiles) == 2 else (math.nan, math.nan)
         if not 0 <= low < high <= 100:
             raise RecipeError(f"percentiles must be two rising numbers from 0 to 100, got {self.percentiles}")
+        if self.zscore is not None and not (math.isfinite(self.zscore) and self.zscore > 0):
+            raise RecipeError(f"zscore must be a number of standard deviations above 0, got {self.zscore}")
 
     def windowed(self, modality: str) -> bool:
         """Whether ``window_hu`` applies to a row of this modality."""
@@ -55,7 +62,8 @@ class StoreSettings:
 
         Example:
             >>> StoreSettings(window_hu=(-175, 250)).contract()
-            {'orientation': 'RAS', 'spacing_mm': None, 'window_hu': [-175.0, 250.0], 'percentiles': [0.5, 99.5]}
+            {'orientation': 'RAS', 'spacing_mm': None, 'window_hu': [-175.0, 250.0], 'percentiles': [0.5, 99.5],
+             'zscore': None, 'n4': False}
         """
         spacing: Any = self.spacing_mm
         if spacing is not None and spacing != "median":
@@ -66,6 +74,8 @@ class StoreSettings:
             "spacing_mm": spacing,
             "window_hu": window,
             "percentiles": [float(value) for value in self.percentiles],
+            "zscore": None if self.zscore is None else float(self.zscore),
+            "n4": self.n4,
         }
 
     @classmethod
@@ -79,6 +89,8 @@ class StoreSettings:
             spacing_mm=tuple(spacing) if isinstance(spacing, list | tuple) else spacing,
             window_hu=None if window is None else (window[0], window[1]),
             percentiles=(low, high),
+            zscore=data.get("zscore"),
+            n4=bool(data.get("n4", False)),
         )
 
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError, from_os_error
-from medssl.store.entry import FORMAT, Entry, Row, Voxels, file_is_sound, kept_in, read_voxels
+from medssl.manifest import Manifest
+from medssl.store.blocks import DamagedError, Reading
+from medssl.store.body_mask import BodyMask
+from medssl.store.entry import ENTRY_FILE, FORMAT, Entry, Row, kept_in, voxels_of
 from medssl.store.files import unseal
+from medssl.store.heal import Healer
+from medssl.store.location import LocalFolder, RemoteFolder, location_of
 from medssl.store.settings import StoreSettings
 from medssl.store.studies import group_studies
 
 STORE_FILE = "store.json"
 ENTRIES = "entries"
+ENTRIES_KEPT = 4096
+"""Entries whose facts, label points and body stay in memory."""
+
+T = TypeVar("T")
 _KEY = re.compile(r"[0-9a-f]{32}")
 _AGAIN = "run medssl prepare again: it rebuilds what is damaged"
 
@@ -41,8 +51,8 @@ class Grouped:
 class Store:
     """An opened store.
 
-    A file's checksum is verified when a process first reads it. Processes share nothing but the files: a store can
-    be passed to workers.
+    Files are read box by box; every mebibyte is verified when a process first touches it. Only a bounded part is held
+    in memory, whatever the store's size. Processes share nothing but the files: a store can be passed to workers.
 
     Args:
         path: the store's folder.
@@ -50,6 +60,7 @@ class Store:
         rows: one for each scan, in the manifest's order.
         facts: the rest of ``store.json``.
         grouped: where a place stands for a study with several sequences, see ``studies``.
+        location: what reads its files; the folder ``path`` by default.
     """
 
     def __init__(
@@ -59,31 +70,38 @@ class Store:
         rows: Sequence[Row],
         facts: Mapping[str, Any],
         grouped: Grouped | None = None,
+        location: LocalFolder | RemoteFolder | None = None,
     ) -> None:
         self.path = path
         self.settings = settings
         self._rows = list(rows)
         self._facts = dict(facts)
         self._grouped = grouped
-        self._entries: dict[int, Entry] = {}
-        self._maps: dict[tuple[str, str], NDArray[Any]] = {}
+        self._location = location if location is not None else LocalFolder(path)
+        self._healer: Healer | None = None
+        self._entries: OrderedDict[int, Entry] = OrderedDict()
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
         """Open a store.
 
+        Args:
+            path: its folder, or a place that fsspec reads, as ``s3://bucket/store``.
+
         Raises:
             InputError: ``missing``, ``store-version`` (made by another version) or ``store-corrupt``.
+            ResourceError: the place cannot be reached (``network``).
         """
-        where = Path(path)
+        location = location_of(path)
+        where = location.name()
         try:
-            content = (where / STORE_FILE).read_bytes()
+            content = location.read(STORE_FILE)
         except FileNotFoundError as error:
             raise InputError(
                 "holds no store (store.json is missing)", path=where, code="missing", hint="medssl prepare makes one"
             ) from error
         except OSError as error:
-            raise from_os_error(error, where / STORE_FILE) from error
+            raise from_os_error(error, location.name(STORE_FILE)) from error
         data = unseal(content)
         if data is None:
             raise InputError("store.json is damaged", path=where, code="store-corrupt", hint=_AGAIN)
@@ -100,14 +118,10 @@ class Store:
                 "store.json names a folder that is no entry", path=where, code="store-corrupt", hint=_AGAIN
             )
         facts = {name: data[name] for name in ("classes", "target_names", "manifest", "asked")}
-        return cls(where, StoreSettings.from_contract(data["settings"]), rows, facts)
+        return cls(Path(where), StoreSettings.from_contract(data["settings"]), rows, facts, location=location)
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # memory maps would be copied in full into a worker
-        return {**self.__dict__, "_maps": {}}
 
     @property
     def classes(self) -> dict[int, str]:
@@ -147,7 +161,7 @@ class Store:
 
     def name(self, position: int) -> str:
         """Where a scan's files lie, for messages."""
-        return str(self.path / ENTRIES / self._rows[position].key)
+        return self._location.name(ENTRIES, self._rows[position].key)
 
     def entry(self, position: int) -> Entry:
         """Geometry, intensity, label points and ids of a scan; no voxels.
@@ -155,14 +169,12 @@ class Store:
         Raises:
             InputError: ``store-corrupt``, naming the entry.
         """
-        if position not in self._entries:
-            row = self._rows[position]
-            voxels = read_voxels(self.path / ENTRIES / row.key)
-            if voxels is None:
-                raise self._damaged(position, "entry.json is missing or damaged")
-            kept = kept_in(voxels, row.slices)
-            self._entries[position] = Entry(voxels, row, kept, self._points(position, voxels))
-        return self._entries[position]
+        found = self._entries.get(position)
+        if found is None:
+            found = self._entries[position] = self._sound(position, lambda: self._entry(position))
+            if len(self._entries) > ENTRIES_KEPT:
+                self._entries.popitem(last=False)
+        return found
 
     def read(self, position: int, low: Sequence[int], high: Sequence[int]) -> NDArray[np.int16]:
         """The stored integers of a box inside the scan.
@@ -204,10 +216,10 @@ class Store:
         """The same store with these scans alone, numbered anew from 0."""
         rows = [self._rows[position] for position in positions]
         if self._grouped is None:
-            return Store(self.path, self.settings, rows, self._facts)
+            return self._like(rows, None)
         members = tuple(self._grouped.members[position] for position in positions)
         grouped = Grouped(self._grouped.source, self._grouped.sequences, members)
-        return Store(self.path, self.settings, rows, self._facts, grouped)
+        return self._like(rows, grouped)
 
     def studies(self, sequences: Sequence[str]) -> Store:
         """The same scans with one place for each study: its sequences are the channels of one image.
@@ -231,7 +243,7 @@ class Store:
                 )
         chosen = [self._rows[study.reference] for study in found]
         grouped = Grouped(self, tuple(sequences), tuple(study.channels for study in found))
-        return Store(self.path, self.settings, chosen, self._facts, grouped)
+        return self._like(chosen, grouped)
 
     @property
     def sequences(self) -> tuple[str, ...]:
@@ -250,37 +262,70 @@ class Store:
         source = self._grouped.source
         return tuple(None if number is None else (source, number) for number in self._grouped.members[position])
 
+    def healing(self, manifest: Manifest) -> Store:
+        """The same store, whose damaged entries are made anew from their source when they are met.
+
+        Args:
+            manifest: that the store was made from, with its root.
+        """
+        self._healer = Healer(manifest, self.settings, self.path / ENTRIES)
+        return self
+
+    def _like(self, rows: Sequence[Row], grouped: Grouped | None) -> Store:
+        """A store of some of the same entries."""
+        out = Store(self.path, self.settings, rows, self._facts, grouped, self._location)
+        out._healer = self._healer
+        return out
+
     def _box(self, position: int, name: str, low: Sequence[int], high: Sequence[int]) -> NDArray[Any]:
-        array = self._map(position, name)
-        if not all(0 <= a < b <= n for a, b, n in zip(low, high, array.shape[1:], strict=True)):
-            raise ValueError(f"a box must lie inside the scan {array.shape[1:]}, got {tuple(low)} to {tuple(high)}")
-        (i, j, k), (i_end, j_end, k_end) = low, high
-        box: NDArray[Any] = array[:, i:i_end, j:j_end, k:k_end]
-        return box
+        shape = self.entry(position).voxels.shape[1:]
+        if not all(0 <= a < b <= n for a, b, n in zip(low, high, shape, strict=True)):
+            raise ValueError(f"a box must lie inside the scan {shape}, got {tuple(low)} to {tuple(high)}")
+        return self._sound(position, lambda: self._open(position, name).box(low, high), f"{name}: ")
 
-    def _map(self, position: int, name: str) -> NDArray[Any]:
-        key = self._rows[position].key
-        if (key, name) not in self._maps:
-            self._maps[key, name] = self._open_array(position, name, self.entry(position).voxels)
-        return self._maps[key, name]
-
-    def _open_array(self, position: int, name: str, voxels: Voxels) -> NDArray[Any]:
-        path = self.path / ENTRIES / voxels.key / name
-        if not file_is_sound(path, voxels.files[name]):
-            raise self._damaged(position, f"{name} is missing or its checksum differs")
-        try:
-            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise self._damaged(position, f"{name} cannot be read") from error
-        if name != "points.npy" and array.shape[1:] != voxels.shape[1:]:
-            raise self._damaged(position, f"{name} must have shape {voxels.shape[1:]}, got {array.shape[1:]}")
+    def _open(self, position: int, name: str) -> Reading:
+        voxels = self.entry(position).voxels
+        array = self._location.open(f"{ENTRIES}/{voxels.key}", name, voxels.files[name])
+        if array.shape[1:] != voxels.shape[1:]:
+            raise DamagedError(f"it has shape {array.shape}")
         return array
 
-    def _points(self, position: int, voxels: Voxels) -> dict[int, NDArray[np.int64]]:
-        if not voxels.labelled:
-            return {}
-        rows = np.asarray(self._open_array(position, "points.npy", voxels)).astype(np.int64)
-        return {int(value): rows[rows[:, 0] == value, 1:] for value in np.unique(rows[:, 0])}
+    def _entry(self, position: int) -> Entry:
+        row = self._rows[position]
+        folder = f"{ENTRIES}/{row.key}"
+        try:
+            voxels = voxels_of(self._location.read(folder, ENTRY_FILE), row.key)
+        except OSError as error:
+            raise DamagedError(f"{ENTRY_FILE}: it is missing or cannot be read") from error
+        if voxels is None:
+            raise DamagedError(f"{ENTRY_FILE}: it is damaged")
+
+        def whole(name: str) -> NDArray[Any]:
+            try:
+                return self._location.open(folder, name, voxels.files[name]).whole()
+            except DamagedError as error:
+                raise DamagedError(f"{name}: {error}") from error
+
+        points = whole("points.npy").astype(np.int64) if voxels.labelled else np.empty((0, 4), np.int64)
+        by_class = {int(value): points[points[:, 0] == value, 1:] for value in np.unique(points[:, 0])}
+        _, i, j, k = voxels.shape
+        return Entry(voxels, row, kept_in(voxels, row.slices), by_class, BodyMask(whole("body.npy"), (i, j, k)))
+
+    def _sound(self, position: int, read: Callable[[], T], what: str = "") -> T:
+        """What is read; an entry that is damaged is made anew once, if that can be done here."""
+        try:
+            return read()
+        except DamagedError as error:
+            if self._healer is None:
+                raise self._damaged(position, f"{what}{error}") from error
+        row = self._rows[position]
+        self._healer.heal(row)
+        self._entries.pop(position, None)
+        self._location.forget(f"{ENTRIES}/{row.key}")
+        try:
+            return read()
+        except DamagedError as error:
+            raise self._damaged(position, f"{what}{error}, also after it was made anew") from error
 
     def _damaged(self, position: int, reason: str) -> InputError:
         return InputError(reason, path=self.name(position), code="store-corrupt", hint=_AGAIN)

@@ -41,11 +41,18 @@ def demo(
 def prepare(
     manifest: Path = typer.Argument(..., metavar="MANIFEST", help="A manifest (.csv)."),
     store: Path = typer.Argument(..., metavar="STORE", help="The folder to write; what is there and sound is kept."),
+    recipe: str | None = typer.Argument(
+        None, metavar="[RECIPE]", help="Takes the settings from a recipe's section `data` instead of the options."
+    ),
     root: Path | None = ROOT,
     spacing: str | None = typer.Option(
         None, "--spacing", metavar="MM", help="1.5 or 1,1,3 or median, else each scan's own."
     ),
     window: str | None = typer.Option(None, "--window", metavar="LOW,HIGH", help="HU window of CT: -175,250."),
+    zscore: float | None = typer.Option(
+        None, "--zscore", metavar="N", help="Mean ∓ N standard deviations become 0 and 1, not percentiles."
+    ),
+    n4: bool = typer.Option(False, "--n4", help="Correct the bias field of MR first."),
     jobs: int = typer.Option(1, "--jobs", min=1, metavar="N", help="Processes."),
     continue_on_error: bool = typer.Option(False, "--continue-on-error", help="Set refused scans aside; exit code 1."),
     max_bad: float | None = typer.Option(
@@ -67,6 +74,9 @@ def prepare(
             root=root,
             spacing_mm=_spacing(spacing),
             window_hu=_window(window),
+            zscore=zscore,
+            n4=n4,
+            recipe=recipe,
             jobs=jobs,
             continue_on_error=continue_on_error,
             max_bad=max_bad,

@@ -72,7 +72,9 @@ def middle_edge(position: float, count: int, step: float) -> float:
 
 
 def body_share(scan: Scan, edge: Array, extent: Array) -> float:
-    """Share of a crop that lies in the body's box, of what could lie in it at the best place."""
+    """Share of a crop that lies in the body, of what could lie in it: the body's mask counts, else its box."""
+    if scan.mask is not None:
+        return scan.mask.within(edge, edge + extent) / max(1e-9, min(float(np.prod(extent)), scan.mask.voxels))
     low, high = scan.body.astype(np.float64)
     shared = np.clip(np.minimum(edge + extent, high) - np.maximum(edge, low), 0.0, None)
     best = np.minimum(extent, high - low)

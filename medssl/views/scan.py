@@ -23,4 +23,5 @@ def scan_of(store: Store, position: int) -> Scan:
         dict(entry.points),
         entry.row.modality,
         entry.kept,
+        mask=entry.mask,
     )

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medssl.store.body_mask import BodyMask
 from medssl.store.kept import Kept
 from medssl.views.about import PLAIN, About
 from medssl.views.elastic import Elastic
@@ -33,6 +34,7 @@ class Scan:
         label_points: class value to ``(n, 3)`` stored voxel indices of that class (a bounded sample).
         modality: ``CT``, ``MR``, … or empty.
         kept: the slices that a reduced manifest keeps, on which crops are then centred; None where all are.
+        mask: the body, coarser than its box and closer to it; None where it is not known.
         others: the scans of the roles drawn before, by role, for policies that match one scan to another.
     """
 
@@ -43,6 +45,7 @@ class Scan:
     label_points: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
     modality: str = ""
     kept: Kept | None = None
+    mask: BodyMask | None = None
     others: Mapping[str, Scan] = field(default_factory=dict)
 
 

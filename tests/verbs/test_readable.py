@@ -23,7 +23,14 @@ VOLUME = {
     "flags": ["sheared"],
     "problems": [],
 }
-SETTINGS = {"orientation": "RAS", "spacing_mm": None, "window_hu": [-175.0, 250.0], "percentiles": [0.5, 99.5]}
+SETTINGS = {
+    "orientation": "RAS",
+    "spacing_mm": None,
+    "window_hu": [-175.0, 250.0],
+    "percentiles": [0.5, 99.5],
+    "zscore": None,
+    "n4": False,
+}
 
 
 def test_a_volume_in_full() -> None:
