@@ -39,7 +39,7 @@ class Preparation:
     Args:
         built: entries that were made.
         reused: entries that were there and sound.
-        quarantined: rows that were set aside: line, keyed hash of the image's path, code and its meaning, stage, and
+        quarantined: rows that were set aside: line, the manifest's path, its keyed hash, code and its meaning, stage, and
             the error with the path (which ``quarantine.json`` leaves out).
     """
 
@@ -139,7 +139,9 @@ class Work:
         if not self._continue:
             raise error
         self._bad.add(record_name(record))
-        note = {"line": record.line, "record": hashed(record_name(record)), "code": error.code, "stage": stage}
+        # the path is the manifest's own, relative to the data's root: nothing that the manifest does not say itself
+        facts = {"line": record.line, "file": record.image, "record": hashed(record_name(record))}
+        note = {**facts, "code": error.code, "stage": stage}
         self.done.quarantined.append({**note, "meaning": CODES.get(error.code, ""), "error": str(error)})
 
     def finish(self, max_bad: float | None, out: Path) -> None:
@@ -148,7 +150,7 @@ class Work:
         if not bad:
             (out / QUARANTINE_FILE).unlink(missing_ok=True)
             return
-        # the error itself names the file, and a file's or folder's name may be a person's: it is shown, not kept
+        # the error holds the path as this machine knows it: it is shown, not kept
         notes = [{name: note[name] for name in note if name != "error"} for note in self.done.quarantined]
         replace_file(out / QUARANTINE_FILE, (json.dumps(notes, indent=1) + "\n").encode())
         # one broken scan of seven is no broken data set

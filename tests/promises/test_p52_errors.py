@@ -89,7 +89,7 @@ def test_p53_bad_scans_are_set_aside_and_counted(
     assert told["scans"] == 3
     (one,) = json.loads(Path(told["quarantine"]).read_text())
     assert (one["line"], one["code"], one["stage"]) == (3, "truncated", "read")
-    # the file's name is shown to the user, who gave it, and kept nowhere
+    assert one["file"] == "1.nii.gz"
     assert "1.nii.gz" in told["quarantined"][0]["error"]
     code, _, err = asked(["prepare", "scans/manifest.csv", "store", "--continue-on-error", "--max-bad", "0.2"], capfd)
     assert code == 3
