@@ -39,8 +39,8 @@ class Preparation:
     Args:
         built: entries that were made.
         reused: entries that were there and sound.
-        quarantined: rows that were set aside: line, the manifest's path, its keyed hash, code and its meaning, stage, and
-            the error with the path (which ``quarantine.json`` leaves out).
+        quarantined: rows that were set aside: line, the manifest's path, its keyed hash, code and its meaning, stage,
+            and the error with the path (which ``quarantine.json`` leaves out).
     """
 
     built: int = 0

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from medssl.views.augment.fields import random_field
+from medssl.views.augment.gamma import powered
 from medssl.views.augment.smoothing import smoothed
 
 
@@ -64,3 +65,17 @@ def test_smoothing_is_the_convolution_with_repeated_edges() -> None:
     for axis in range(3):
         expected = correlate1d(expected, weights / weights.sum(), axis=axis, mode="nearest")
     np.testing.assert_allclose(smoothed(torch.from_numpy(image), (1.2, 1.2, 1.2))[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0.3, 0.67, 1.0, 1.49, 2.0, 3.5])
+def test_powers_are_those_of_double_precision(power: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([[0.0, 1.0, 1e-38, 1e-30, 1e-7, 0.5], rng.random(5000), 10.0 ** rng.uniform(-30, 0, 500)])
+    values = values.astype(np.float32)
+    expected = values.astype(np.float64) ** np.float32(power)
+    found = powered(torch.from_numpy(values.copy()), power)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert float(found[0]) == 0.0
+    assert float(found[1]) == pytest.approx(1.0, abs=2e-7)
+    monkeypatch.setenv("MEDSSL_COMPILED", "0")
+    np.testing.assert_allclose(found, powered(torch.from_numpy(values.copy()), power), atol=1e-6)

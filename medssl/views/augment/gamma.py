@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from medssl.views.about import PLAIN, About
 from medssl.views.augment.intensity import Intensity, Range, check_chance, draw_strength
+from medssl.views.kernels.choice import compiled
 
 
 @dataclass(frozen=True)
@@ -39,4 +42,16 @@ class Gamma(Intensity):
         """Raise to the power; 0 and 1 stay."""
         if not params:
             return image
-        return image.clamp(0.0, 1.0).pow_(params["power"])
+        return powered(image.clamp(0.0, 1.0), params["power"])
+
+
+def powered(image: Tensor, power: float) -> Tensor:
+    """Values from 0 to 1 to a power above 0, to 1e-6; the input may be changed."""
+    if power == 1:
+        return image
+    if image.device.type != "cpu" or compiled() is None:
+        return image.pow_(power)
+    out = np.empty(image.numel(), np.float32)
+    values = import_module("medssl.views.kernels.values")
+    values.power(image.reshape(-1).numpy(), np.array([power], np.float32), values.LOG, values.EXP, out)
+    return torch.from_numpy(out).reshape(image.shape).clamp_(max=1.0)

@@ -1,4 +1,4 @@
-"""Compiled loops over a view's values: noise from a counter, and blur.
+"""Compiled loops over a view's values: noise from a counter, blur, and powers.
 
 Importing this module imports numba; ``medssl.views.kernels.choice`` does so where it is wanted.
 """
@@ -63,5 +63,47 @@ def _blur(src: Any, wi: Any, wj: Any, wk: Any, out: Any) -> None:
                     done[k] += weight * (before[k] + after[k])
 
 
+def _power(src: Any, power: Any, log: Any, exp: Any, out: Any) -> None:
+    """X to a power, as 2 to the power of (power · log₂ x); 0 stays 0.
+
+    x is split into 2ᵉ · m with m from √½ to √2, log₂ m and the broken part of 2ʸ are polynomials: loops over numbers
+    that the compiler turns into vector instructions, where the library's power is a call for each.
+    """
+    bits = src.view(np.int32)
+    for n in range(src.size):
+        e = (bits[n] - np.int32(0x3F3504F3)) >> np.int32(23)
+        m = np.int32(bits[n] - (e << np.int32(23))).view(np.float32) - np.float32(1)
+        p = log[8]
+        for term in (7, 6, 5, 4, 3, 2, 1, 0):
+            p = p * m + log[term]
+        y = power[0] * (np.float32(e) + m * p)
+        y = max(y, np.float32(-126))
+        whole = np.floor(y + np.float32(0.5))
+        r = y - whole
+        q = exp[6]
+        for term in (5, 4, 3, 2, 1, 0):
+            q = q * r + exp[term]
+        value = q * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
+        out[n] = value if src[n] > 0 else np.float32(0)
+
+
+def _chebyshev(function: Any, low: float, high: float, degree: int) -> Any:
+    """Coefficients, lowest first, of the polynomial that meets a function at Chebyshev's points."""
+    found = np.polynomial.Chebyshev.interpolate(function, degree, [low, high])
+    return found.convert(kind=np.polynomial.Polynomial).coef.astype(np.float32)
+
+
+def _log_over_m(m: Any) -> Any:
+    """log₂(1 + m) / m, which is smooth at 0."""
+    small = np.abs(m) < 1e-9
+    safe = np.where(small, 1.0, m)
+    return np.where(small, 1 / np.log(2), np.log2(1 + safe) / safe)
+
+
+LOG = _chebyshev(_log_over_m, np.sqrt(0.5) - 1, np.sqrt(2) - 1, 8)
+EXP = _chebyshev(np.exp2, -0.5, 0.5, 6)
+"""Polynomials that ``power`` is given."""
+
 fill = built(_fill, _FAST)
+power = built(_power, _FAST)
 blur = built(_blur, _FAST)
