@@ -31,6 +31,7 @@ SOFT = (
     "FrameReferenceTime",
     "AcquisitionTime",
     "ContentTime",
+    "ConvolutionKernel",
 )
 """HARD tags always separate volumes; SOFT ones only where slices would otherwise lie on top of each other."""
 

@@ -33,6 +33,7 @@ HEADER_TAGS: tuple[str, ...] = (
     "InversionTime",
     "RepetitionTime",
     "FlipAngle",
+    "ConvolutionKernel",
     "DiffusionBValue",
     "DiffusionGradientOrientation",
     "TemporalPositionIdentifier",

@@ -25,7 +25,9 @@ SAME_SPACING = 1e-4
 STEP_TOLERANCE = 0.01
 STEP_FLOOR_MM = 0.01
 
-_ALWAYS = tuple(SOFT.index(keyword) for keyword in ("TemporalPositionIdentifier", "AcquisitionNumber"))
+_ALWAYS = tuple(
+    SOFT.index(keyword) for keyword in ("TemporalPositionIdentifier", "AcquisitionNumber", "ConvolutionKernel")
+)
 _ENOUGH = 0.8
 _MOST_MISSING = 64
 _MOST_TOGETHER = 3

@@ -44,6 +44,7 @@ APART = {
     "inversion time": {"InversionTime": 900.0},
     "acquisition time": {"AcquisitionTime": "120500.0"},
     "frame reference time": {"FrameReferenceTime": 5000.0},
+    "reconstruction kernel": {"ConvolutionKernel": "B70f"},
 }
 
 
@@ -51,7 +52,7 @@ APART = {
 def test_p05_two_volumes_at_one_place_are_told_apart(tmp_path, tags):
     first = {"EchoTime": 5.0, "EchoNumbers": 1, "TemporalPositionIdentifier": 1, "AcquisitionNumber": 1}
     first |= {"TriggerTime": 0.0, "DiffusionBValue": 0.0, "InversionTime": 100.0, "AcquisitionTime": "120000.0"}
-    first |= {"FrameReferenceTime": 0.0}
+    first |= {"FrameReferenceTime": 0.0, "ConvolutionKernel": "B30f"}
     save(slices(**first), tmp_path / "s", lambda n: f"A{n}")
     save(slices(OTHER, **(first | tags)), tmp_path / "s", lambda n: f"B{n}")
     error = refusal(tmp_path / "s")
@@ -73,12 +74,13 @@ def test_p05_two_volumes_at_one_place_are_told_apart(tmp_path, tags):
         {"DiffusionBValue": 1000.0},
         {"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]},
         {"TemporalPositionIdentifier": 2},
+        {"ConvolutionKernel": "B70f"},
         {"Modality": "PT"},
     ],
 )
 def test_p05_volumes_interleaved_in_space_are_not_woven_into_one(tmp_path, tags):
     # the second lies half a step higher: sorted by position alone they would look like one fine volume
-    first = {"EchoTime": 5.0, "DiffusionBValue": 0.0, "TemporalPositionIdentifier": 1}
+    first = {"EchoTime": 5.0, "DiffusionBValue": 0.0, "TemporalPositionIdentifier": 1, "ConvolutionKernel": "B30f"}
     save(slices(**first), tmp_path / "s", lambda n: f"A{n}")
     save(slices(OTHER, origin=(10.5, -20.25, 31.5), **(first | tags)), tmp_path / "s", lambda n: f"B{n}")
     error = refusal(tmp_path / "s")
