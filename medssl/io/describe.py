@@ -10,7 +10,7 @@ from medssl.io.read import guarded
 from medssl.io.sniff import sniff, suffix_of
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, prefer: str | None = None) -> Description:
     """What a scan file's header says.
 
     An ``.npz`` has its affine behind the voxels and is read whole.
@@ -18,7 +18,7 @@ def describe(path: Path) -> Description:
     Raises:
         MedsslError: the header is refused, for the same reasons as in reading.
     """
-    return guarded(lambda: _by_kind(path, kind_of(path)), path)
+    return guarded(lambda: _by_kind(path, kind_of(path), prefer), path)
 
 
 def kind_of(path: Path) -> str:
@@ -26,7 +26,7 @@ def kind_of(path: Path) -> str:
     return "nifti-pair" if suffix_of(path) in (".img", ".img.gz") else sniff(path)
 
 
-def _by_kind(path: Path, kind: str) -> Description:
+def _by_kind(path: Path, kind: str, prefer: str | None) -> Description:
     if kind == "nrrd":
         from medssl.io.nrrd import describe_nrrd
 
@@ -44,4 +44,4 @@ def _by_kind(path: Path, kind: str) -> Description:
         raise MedsslError("a DICOM file is described with its series", path=path)
     from medssl.io.nifti import describe_nifti
 
-    return describe_nifti(path)
+    return describe_nifti(path, prefer)

@@ -75,13 +75,13 @@ def read_nifti(path: Path, *, volume: int | None = None, prefer: str | None = No
     return Volume(data, affine, flags, {})
 
 
-def describe_nifti(path: Path) -> Description:
+def describe_nifti(path: Path, prefer: str | None = None) -> Description:
     """What the header says; no voxel is read, and where sform and qform disagree it is refused as in reading."""
     header_path, _ = _parts(path)
     with open_regular(header_path) as file:
         header, _ = _header(_stream(file, header_path), header_path)
     kind, shape = _layout(header, header_path)
-    affine, flags = choose_affine(header, shape[:3], path, None)
+    affine, flags = choose_affine(header, shape[:3], path, prefer)
     vector = len(shape) == 5 and shape[3] == 1 and int(header["intent_code"]) in _VECTOR
     if len(shape) > 4 and not vector:
         raise InputError(

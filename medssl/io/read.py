@@ -66,15 +66,30 @@ def check_arguments(path: Path, prefer: str | None, nan_fill: float | None) -> N
         raise UsageError(f"the value in the place of NaN must be finite, got {nan_fill}", path=path)
 
 
-def read_all(path: str | Path, *, allow_gaps: bool = False) -> list[Volume]:
-    """Every volume of a DICOM folder or file, or the single volume of another file."""
+def read_all(
+    path: str | Path,
+    *,
+    prefer: str | None = None,
+    nan_fill: float | None = None,
+    allow_gaps: bool = False,
+    suv: bool = False,
+) -> list[Volume]:
+    """Every volume of a DICOM folder or file, or of a 4D file; the single volume of another file.
+
+    The arguments are those of ``read``. Each volume of a 4D file is read on its own.
+    """
     where = Path(path)
+    check_arguments(where, prefer, nan_fill)
     if where.is_dir() or _kind(where) == "dicom":
         from medssl.io.dicom import list_series
 
         series = guarded(lambda: list_series(where), where)
-        return [checked(guarded(partial(one.read, allow_gaps), where), where) for one in series]
-    return [read(where)]
+        return [checked(guarded(partial(one.read, allow_gaps, suv), where), where, nan_fill) for one in series]
+    from medssl.io.describe import describe
+
+    count = describe(where, prefer).volumes
+    chosen = range(count) if count > 1 else [None]
+    return [read(where, volume=n, prefer=prefer, nan_fill=nan_fill, suv=suv) for n in chosen]
 
 
 def read_label(

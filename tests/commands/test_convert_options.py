@@ -10,7 +10,7 @@ import pytest
 from medssl.cli import run
 from medssl.errors import InputError, MedsslError, UsageError
 from medssl.identifiers import hashed
-from medssl.io.read import read, read_label
+from medssl.io.read import read, read_all, read_label
 from medssl.io.write import write
 from medssl.volume import Volume
 from tests.io.labels import write_rtstruct, write_seg
@@ -56,6 +56,16 @@ def test_volume_chooses_one_of_a_series_of_volumes(tmp_path, convert):
     assert not (tmp_path / "c.nii").exists()
 
 
+def test_read_all_gives_every_volume(tmp_path):
+    four(tmp_path / "a.nii")
+    scans = read_all(tmp_path / "a.nii")
+    assert [int(scan.data.min()) for scan in scans] == [0, 100, 200]
+    write(volume(), tmp_path / "b.nii")
+    assert len(read_all(tmp_path / "b.nii")) == 1
+    with pytest.raises(UsageError, match="prefer must be"):
+        read_all(tmp_path / "b.nii", prefer="neither")
+
+
 def test_series_by_number_hash_or_uid(tmp_path, convert):
     write_slices(tmp_path / "ct")
     write_slices(tmp_path / "ct" / "two", SeriesInstanceUID="1.9.9", RescaleIntercept=1000)
@@ -98,7 +108,8 @@ def test_prefer_decides_between_two_maps(tmp_path, convert):
     for form, affine in (("sform", oblique()), ("qform", moved)):
         assert convert("a.nii", "b.nii", "--prefer", form)["flags"] == ["sform_qform_mismatch"]
         np.testing.assert_allclose(read("b.nii").affine, affine, atol=1e-4)
-        np.testing.assert_allclose(read("a.nii", prefer=form).affine, affine, atol=1e-4)
+        for scan in (read("a.nii", prefer=form), *read_all("a.nii", prefer=form)):
+            np.testing.assert_allclose(scan.affine, affine, atol=1e-4)
     code, line = convert("a.nii", "c.nii", "--prefer", "both")
     assert code == 2
     assert "prefer must be sform or qform, got both" in line
