@@ -124,8 +124,8 @@ def _segments(dataset: Any, path: Path) -> tuple[Segment, ...]:
         number = raw(item, "SegmentNumber")
         if not isinstance(number, int) or not 0 <= number < 2**16:
             raise InputError("SegmentNumber is missing or not a number of a segment", path=path, code="corrupt")
-        codes = raw(item, "SegmentedPropertyTypeCodeSequence") or ()
-        code = codes[0] if len(codes) else None
+        codes = list(raw(item, "SegmentedPropertyTypeCodeSequence") or [])
+        code = codes[0] if codes else None
         meaning = text(code, "CodeMeaning") if code is not None else ""
         scheme = text(code, "CodingSchemeDesignator") if code is not None else ""
         sides = (raw(code, "SegmentedPropertyTypeModifierCodeSequence") or ()) if code is not None else ()
@@ -147,13 +147,13 @@ def _segments(dataset: Any, path: Path) -> tuple[Segment, ...]:
 
 
 def _planes(dataset: Any, kind: str, known: set[int], count: int, path: Path) -> tuple[Plane, ...]:
-    groups = raw(dataset, "PerFrameFunctionalGroupsSequence") or ()
+    groups = list(raw(dataset, "PerFrameFunctionalGroupsSequence") or [])
     if len(groups) != count:
         raise InputError(
             f"NumberOfFrames is {count}, but there are {len(groups)} functional groups", path=path, code="corrupt"
         )
-    shared_items = raw(dataset, "SharedFunctionalGroupsSequence") or ()
-    shared = shared_items[0] if len(shared_items) else None
+    shared_items = list(raw(dataset, "SharedFunctionalGroupsSequence") or [])
+    shared = shared_items[0] if shared_items else None
     return tuple(_plane(shared, group, index, kind, known, path) for index, group in enumerate(groups))
 
 

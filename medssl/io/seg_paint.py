@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -52,28 +52,40 @@ def painted(
     )
     for number, planes in groupby(wanted, key=lambda plane: plane.segment):
         clashes: dict[int, int] = {}
-        seen: set[tuple[int, int]] = set()
-        for plane in planes:
-            place = _Place.of(inverse @ plane.across, (seg.pixels.columns, seg.pixels.rows), shape, plane, seg.path)
-            if (place.axis, place.at) in seen:
-                raise InputError(
-                    f"two frames of segment {number} lie in one plane (frame {plane.index + 1})",
-                    path=seg.path,
-                    code="label",
-                )
-            seen.add((place.axis, place.at))
-            for value, mask in _masks(seg, plane, values, threshold):
-                count = int(mask.sum())
-                inside = place.cut(mask)
-                total, outside = total + count, outside + count - (0 if inside is None else int(inside.sum()))
-                if inside is not None:
-                    paint(place.view(out), inside, value, clashes)
+        for place, value, mask in _placed(seg, planes, inverse, shape, values, threshold):
+            count, inside = int(mask.sum()), place.cut(mask)
+            total, outside = total + count, outside + count - (0 if inside is None else int(inside.sum()))
+            if inside is not None:
+                paint(place.view(out), inside, value, clashes)
         refuse_overlap(clashes, number, done, seg.path)
         done[values.get(number, number)] = number
     if total and outside == total:
         raise InputError("no labelled voxel lies inside the scan", path=seg.path, code="label")
     flags = ("fractional_threshold",) if seg.kind == "FRACTIONAL" else ()
     return out, (*flags, f"label_outside:{outside}") if outside else flags
+
+
+def _placed(
+    seg: Seg,
+    planes: Iterable[Plane],
+    inverse: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    values: Mapping[int, int],
+    threshold: float | None,
+) -> Iterator[tuple[_Place, int, NDArray[np.bool_]]]:
+    """Each value of one segment's planes with its place and its pixels ``(column, row)``."""
+    seen: set[tuple[int, int]] = set()
+    for plane in planes:
+        place = _Place.of(inverse @ plane.across, (seg.pixels.columns, seg.pixels.rows), shape, plane, seg.path)
+        if (place.axis, place.at) in seen:
+            raise InputError(
+                f"two frames of segment {plane.segment} lie in one plane (frame {plane.index + 1})",
+                path=seg.path,
+                code="label",
+            )
+        seen.add((place.axis, place.at))
+        for value, mask in _masks(seg, plane, values, threshold):
+            yield place, value, mask
 
 
 def _by_segment(plane: Plane) -> tuple[int, int]:

@@ -118,6 +118,23 @@ def values_of(
     declared = {value: name for value, name in (classes or {}).items() if value > 0}
     if not declared:
         return {one.number: one.number for one in segments}, ()
+    out = _of_classes(segments, declared, path)
+    if out:
+        left = len(segments) - len(out)
+        return out, (f"segments_left_out:{left}",) if left else ()
+    if by_number and segments and all(one.number in declared for one in segments):
+        return {one.number: one.number for one in segments}, ("classes_by_number",)
+    listed = ", ".join(f"{one.number} {one.name}" for one in segments[:12])
+    raise InputError(
+        f"none of the {len(segments)} segments has the name of a declared class",
+        path=path,
+        code="label",
+        hint=f"name the classes as the file does: {listed}; or convert it with segment=N",
+    )
+
+
+def _of_classes(segments: Sequence[Segment], declared: Mapping[int, str], path: Path) -> dict[int, int]:
+    """Segment number → value of the class of its name."""
     out: dict[int, int] = {}
     for value, name in declared.items():
         same = _named(segments, name)
@@ -135,18 +152,7 @@ def values_of(
                 code="label",
             )
         out |= {one.number: value for one in same}
-    if out:
-        left = len(segments) - len(out)
-        return out, (f"segments_left_out:{left}",) if left else ()
-    if by_number and segments and all(one.number in declared for one in segments):
-        return {one.number: one.number for one in segments}, ("classes_by_number",)
-    listed = ", ".join(f"{one.number} {one.name}" for one in segments[:12])
-    raise InputError(
-        f"none of the {len(segments)} segments has the name of a declared class",
-        path=path,
-        code="label",
-        hint=f"name the classes as the file does: {listed}; or convert it with segment=N",
-    )
+    return out
 
 
 def _named(segments: Sequence[Segment], name: str) -> list[Segment]:
