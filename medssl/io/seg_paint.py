@@ -44,7 +44,7 @@ def painted(
     check_size(shape, 4, seg.path)
     # planes mostly lie across the last axis
     out = np.zeros(shape, dtype=np.int32, order="F")
-    inverse = np.linalg.inv(affine)
+    inverse = np.asarray(np.linalg.inv(affine), dtype=np.float64)
     outside = total = 0
     done: dict[int, int] = {}
     wanted = sorted(
