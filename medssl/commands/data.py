@@ -55,7 +55,7 @@ def unpack(
     max_ratio: float = 200.0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Unpack an archive of scans that is not trusted; see ``medssl.io.archive.extract``.
+    """Unpack an archive of scans that is not trusted; see ``medssl.io.archives.archive.extract``.
 
     Args:
         archive: ``.zip``, ``.tar``, ``.tar.gz``, ``.tar.bz2`` or ``.tar.xz``, told apart by content.
@@ -72,8 +72,8 @@ def unpack(
         IntegrityError: ``archive``: unsafe, damaged, or over a limit; nothing is left behind.
         UsageError: ``folder`` exists.
     """
-    from medssl.io.archive import extract
-    from medssl.io.archive_members import ARCHIVE_SUFFIXES, Limits
+    from medssl.io.archives.archive import extract
+    from medssl.io.archives.members import ARCHIVE_SUFFIXES, Limits
 
     limits = Limits(max_members, int(max_gb * 1e9), max_ratio)
     files = extract(Path(archive), Path(folder), None, limits, progress)

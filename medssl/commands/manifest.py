@@ -21,8 +21,8 @@ def build_manifest(
     sha256: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Make a manifest of a folder of scans; see ``medssl.io.build.build_manifest``."""
-    from medssl.io.build import build_manifest as build
+    """Make a manifest of a folder of scans; see ``medssl.io.manifests.build.build_manifest``."""
+    from medssl.io.manifests.build import build_manifest as build
 
     return build(folder, out, layout=layout, each_volume=each_volume, sha256=sha256, progress=progress)
 
@@ -35,13 +35,13 @@ def check_manifest(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Find every problem of a manifest in one run; see ``medssl.io.check.check_manifest``.
+    """Find every problem of a manifest in one run; see ``medssl.io.manifests.check.check_manifest``.
 
     Returns:
         ``path``, ``rows``, ``patients``, ``deep``, ``ok``, ``problems`` (as data), ``duplicates`` (lines of rows
         with one and the same scan), ``lines`` (errors as ``file:line: reason [code]``) and ``warnings`` (likewise).
     """
-    from medssl.io.check import check_manifest as check
+    from medssl.io.manifests.check import check_manifest as check
 
     report = check(path, root, deep=deep, workers=workers, progress=progress)
     return {
@@ -64,7 +64,7 @@ def split_manifest(
     keep: bool = False,
     link: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Split by patient and write the manifest, with its classes, to ``out``; see ``medssl.io.split.assign_splits``.
+    """Split by patient and write the manifest, with its classes, to ``out``; see ``io.manifests.split``.
 
     Args:
         path: the manifest.
@@ -82,7 +82,7 @@ def split_manifest(
         ``manifest``, ``seed`` and, for each split and fold, ``rows`` and ``patients``.
     """
     from medssl.classes import write_classes
-    from medssl.io.split import Manner, assign_folds, assign_splits
+    from medssl.io.manifests.split import Manner, assign_folds, assign_splits
     from medssl.manifest import Manifest
 
     manner = Manner(tuple(stratify), exact, keep, tuple(link))

@@ -1,12 +1,12 @@
-"""Wanted members out of an archive that is not trusted; see ``medssl.io.archive``."""
+"""Wanted members out of an archive that is not trusted; see ``medssl.io.archives.archive``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from medssl.io.archive import extract
-from medssl.io.archive_members import Limits
+from medssl.io.archives.archive import extract
+from medssl.io.archives.members import Limits
 
 DEFAULT_LIMITS = Limits()
 

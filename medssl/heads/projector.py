@@ -1,4 +1,20 @@
-"""Multi-layer perceptron on vectors: the projector of joint-embedding methods, and their predictor."""
+"""Multi-layer perceptron on vectors: the projector of joint-embedding methods, and their predictor.
+
+The papers' heads by arguments, with the lengths that they use for a ResNet-50 (w is the encoder's width):
+
+| paper | arXiv | projector | predictor |
+|---|---|---|---|
+| SimCLR | 2002.05709 | ``(w, 2048, 128)`` | |
+| MoCo v2 | 2003.04297 | ``(w, 2048, 128, norm="none")`` | |
+| MoCo v3 | 2104.02057 | ``(w, 4096, 256, layers=3, last_norm=True)`` | ``(256, 4096, 256, last_norm=True)`` |
+| BYOL | 2006.07733 | ``(w, 4096, 256)`` | ``(256, 4096, 256)`` |
+| SimSiam | 2011.10566 | ``(w, 2048, 2048, layers=3, last_norm=True)`` | ``(2048, 512, 2048)`` |
+| SwAV | 2006.09882 | ``(w, 2048, 128)``, then ``Prototypes(128, K, unit="after_step")`` | |
+| DINO | 2104.14294 | ``PrototypeHead(w, K)`` | |
+| Barlow Twins, VICReg | 2103.03230, 2105.04906 | ``(w, 8192, 8192, layers=3)`` | |
+
+MoCo v3 on a ResNet has two layers and not three.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +26,11 @@ from medssl.encoders.settings import one_of, positive
 from medssl.errors import UsageError
 
 ProjectorNorm = Literal["batch", "layer", "none"]
+Activation = Literal["relu", "gelu"]
 
 
 class Projector(nn.Module):
-    """Linear layers with a norm and ReLU between them (SimCLR, arXiv 2002.05709; BYOL, 2006.07733).
+    """Linear layers with a norm and an activation between them (SimCLR, arXiv 2002.05709; BYOL, 2006.07733).
 
     The same class serves as a predictor: ``Projector(out, hidden, out)``.
 
@@ -24,6 +41,7 @@ class Projector(nn.Module):
         layers: linear layers; 1 is a single one without norm or activation.
         norm: ``batch``, ``layer`` or ``none``, after each layer but the last. Layers before a norm have no bias.
         last_norm: a norm without scale and shift after the last layer (as in SimSiam, arXiv 2011.10566).
+        activation: ``relu``, or ``gelu`` as in DINO (arXiv 2104.14294).
 
     Raises:
         RecipeError: a setting is out of range.
@@ -43,17 +61,19 @@ class Projector(nn.Module):
         layers: int = 2,
         norm: ProjectorNorm = "batch",
         last_norm: bool = False,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         numbers = {"inputs": inputs, "hidden": hidden, "outputs": outputs, "layers": layers}
         for name, value in numbers.items():
             positive(name, value)
         one_of("norm", norm, ("batch", "layer", "none"))
+        one_of("activation", activation, ("relu", "gelu"))
         self.inputs, self.outputs = inputs, outputs
         parts: list[nn.Module] = []
         for n in range(layers - 1):
             parts.append(nn.Linear(inputs if n == 0 else hidden, hidden, bias=norm == "none"))
-            parts += [*_norm(norm, hidden, affine=True), nn.ReLU()]
+            parts += [*_norm(norm, hidden, affine=True), nn.GELU() if activation == "gelu" else nn.ReLU()]
         ends_in_norm = last_norm and norm != "none"
         parts.append(nn.Linear(hidden if layers > 1 else inputs, outputs, bias=not ends_in_norm))
         parts += _norm(norm, outputs, affine=False) if ends_in_norm else []

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medssl.errors import InputError, MedsslError, from_os_error
-from medssl.io.dicom_files import looks_like_a_slice
+from medssl.io.dicom.files import looks_like_a_slice
 from medssl.io.files import refuse_irregular
 from medssl.io.folder import SCAN_SUFFIXES
 from medssl.io.sniff import KINDS, content_kind, suffix_of

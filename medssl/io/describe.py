@@ -28,20 +28,20 @@ def kind_of(path: Path) -> str:
 
 def _by_kind(path: Path, kind: str, prefer: str | None) -> Description:
     if kind == "nrrd":
-        from medssl.io.nrrd import describe_nrrd
+        from medssl.io.formats.nrrd import describe_nrrd
 
         return describe_nrrd(path)
     if kind == "metaimage":
-        from medssl.io.metaimage import describe_metaimage
+        from medssl.io.formats.metaimage import describe_metaimage
 
         return describe_metaimage(path)
     if kind == "npz":
-        from medssl.io.numpy_file import read_npz
+        from medssl.io.formats.numpy_file import read_npz
 
         scan = read_npz(path)
         return Description(scan.shape, len(scan.data), 1, str(scan.data.dtype), scan.affine, scan.flags)
     if kind == "dicom":
         raise MedsslError("a DICOM file is described with its series", path=path)
-    from medssl.io.nifti import describe_nifti
+    from medssl.io.formats.nifti import describe_nifti
 
     return describe_nifti(path, prefer)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medssl.errors import from_os_error
-from medssl.io.dicom_files import looks_like_a_slice
+from medssl.io.dicom.files import looks_like_a_slice
 from medssl.io.sniff import content_kind, suffix_of
 
 SCAN_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npz")

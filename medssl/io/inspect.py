@@ -16,9 +16,9 @@ from medssl.errors import InputError, MedsslError
 from medssl.identifiers import hashed
 from medssl.io.census import Census, take_census
 from medssl.io.describe import describe, kind_of
-from medssl.io.dicom import Series
-from medssl.io.dicom_series import stack
-from medssl.io.dicom_survey import Survey, survey
+from medssl.io.dicom.series import stack
+from medssl.io.dicom.survey import Survey, survey
+from medssl.io.dicom.volumes import Series
 from medssl.io.parallel import in_order
 from medssl.io.read import guarded, load
 from medssl.io.values import checked
@@ -100,7 +100,7 @@ def _object(path: Path, kind: str) -> Entry:
     entry: Entry = {"file": str(path), "kind": kind}
     if not any(name in kind for name in ("(SEG)", "(RTSTRUCT)")):
         return entry
-    from medssl.io.dicom_label import describe_labels
+    from medssl.io.labels.dicom_label import describe_labels
 
     try:
         found = guarded(lambda: describe_labels(path), path)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from medssl.io.dicom_files import quiet
+from medssl.io.dicom.files import quiet
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from medssl.errors import InputError, MedsslError, ResourceError, UsageError, from_os_error
-from medssl.io.dicom_files import dicom_files, quiet
+from medssl.io.dicom.files import dicom_files, quiet
 from medssl.io.folder import is_dicom
-from medssl.io.label_nearest import nearest_onto
+from medssl.io.labels.nearest import nearest_onto
 from medssl.io.sniff import SUFFIXES, sniff, suffix_of
 from medssl.io.values import as_label, checked, fitted
 from medssl.manifest import Manifest, Record
@@ -81,7 +81,7 @@ def read_all(
     where = Path(path)
     check_arguments(where, prefer, nan_fill)
     if where.is_dir() or _kind(where) == "dicom":
-        from medssl.io.dicom import list_series
+        from medssl.io.dicom.volumes import list_series
 
         series = guarded(lambda: list_series(where), where)
         return [checked(guarded(partial(one.read, allow_gaps, suv), where), where, nan_fill) for one in series]
@@ -131,7 +131,7 @@ def read_label(
         if scan is None:
             return label
         return nearest_onto(label, scan) if resample else fitted(label, scan, where)
-    from medssl.io.dicom_label import read_dicom_label
+    from medssl.io.labels.dicom_label import read_dicom_label
 
     file, kind = found
     own = resample and kind == "seg"
@@ -160,7 +160,7 @@ def names_of(path: Path) -> dict[int, str]:
     found = guarded(lambda: _dicom_label(path), path)
     if found is None:
         return {}
-    from medssl.io.dicom_label import segments_of
+    from medssl.io.labels.dicom_label import segments_of
 
     return {one.number: one.name for one in guarded(lambda: segments_of(*found), path)}
 
@@ -169,7 +169,7 @@ def _dicom_label(path: Path) -> tuple[Path, str] | None:
     """The DICOM label object that a path is or holds."""
     if not path.is_dir() and ("dicom" not in SUFFIXES.get(suffix_of(path), ("dicom",)) or not is_dicom(path)):
         return None
-    from medssl.io.dicom_label import dicom_label
+    from medssl.io.labels.dicom_label import dicom_label
 
     return dicom_label(path)
 
@@ -184,7 +184,7 @@ def read_record(manifest: Manifest, record: Record) -> Volume:
     """The image of a manifest's row; ``series_id`` and ``volume`` choose where there are several."""
     path = manifest.resolve(record)
     if record.series_id and (path.is_dir() or is_dicom(path)):
-        from medssl.io.dicom_survey import one_series
+        from medssl.io.dicom.survey import one_series
 
         one = guarded(lambda: one_series(path, record.series_id), path)
         return checked(guarded(one.read, path), path)
@@ -208,7 +208,7 @@ def _by_kind(
 ) -> Volume:
     kind = "dicom" if path.is_dir() else _kind(path)
     if kind == "dicom":
-        from medssl.io.dicom import read_dicom
+        from medssl.io.dicom.volumes import read_dicom
 
         if volume is not None:
             raise UsageError("the volumes of DICOM are series", path=path, hint="choose one with series=N")
@@ -218,18 +218,18 @@ def _by_kind(
     if suv:
         raise InputError("a standardised uptake value needs the tags of a DICOM PET", path=path, code="suv")
     if kind == "nrrd":
-        from medssl.io.nrrd import read_nrrd
+        from medssl.io.formats.nrrd import read_nrrd
 
         return read_nrrd(path, volume=volume)
     if kind == "metaimage":
-        from medssl.io.metaimage import read_metaimage
+        from medssl.io.formats.metaimage import read_metaimage
 
         return read_metaimage(path, volume=volume)
     if kind == "npz":
-        from medssl.io.numpy_file import read_npz
+        from medssl.io.formats.numpy_file import read_npz
 
         return read_npz(path)
-    from medssl.io.nifti import read_nifti
+    from medssl.io.formats.nifti import read_nifti
 
     return read_nifti(path, volume=volume, prefer=prefer)
 

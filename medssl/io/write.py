@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from medssl.atomic import replacing
 from medssl.errors import InputError, UsageError
 from medssl.io.deflate import packing
-from medssl.io.nifti_affine import is_sheared
-from medssl.io.nifti_header import packed_header
+from medssl.io.formats.nifti_affine import is_sheared
+from medssl.io.formats.nifti_header import packed_header
 from medssl.io.sniff import suffix_of
 from medssl.volume import LPS_TO_RAS, Volume, spacing_of
 

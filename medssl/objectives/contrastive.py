@@ -9,25 +9,30 @@ With similarities S, weights of positives W⁺ and of negatives W⁻ (0 leaves a
 | paper | arXiv | form | others | coupled |
 |---|---|---|---|---|
 | NT-Xent (SimCLR) | 2002.05709 | inside | | yes |
+| InfoNCE (MoCo) | 1911.05722 | inside | | yes |
 | DCL | 2110.06848 | inside | | no |
-| SupCon | 2004.11362 | outside | all | yes |
+| DCLW | 2110.06848 | inside, ``pull`` of ``von_mises_fisher`` | | no |
+| SupCon, L_out | 2004.11362 | outside | all | yes |
+| SupCon, L_in | 2004.11362 | inside, plus log of the number of positives | | yes |
+| SelfCon | 2106.15499 | outside | all | yes |
 | ColloSSL, any weights | 2202.00758 | inside | | yes |
 | SCGC, binary neighbours | 2204.12656 | inside, W⁻ = 1 − A | | yes |
 
 Everything is computed on logarithms in float32 (float64 stays), so that small temperatures do not overflow.
+
+Across processes: gather vectors and ids (differentiably), and give the rows of all processes as rows and columns; every
+process then has the same loss, and the mean of its gradients is that of one process with the whole batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-Form = Literal["inside", "outside"]
-Others = Literal["own", "all"]
+from medssl.objectives.contrast_rows import Columns, Form, Others, Rows, Rule, row_losses
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,12 @@ def contrast(
     coupled: bool = True,
     form: Form = "inside",
     others: Others = "own",
+    pull: Tensor | None = None,
+    row_weight: Tensor | None = None,
 ) -> tuple[Tensor, ContrastLog]:
     """The mean over the rows that have a positive and a negative; 0 where no row has both.
+
+    For many columns see ``contrast_bank``, which takes vectors and never holds the whole matrix.
 
     Args:
         similarity: ``(n, M)``, already divided by the temperature. Masked entries may hold anything.
@@ -67,6 +76,8 @@ def contrast(
         coupled: whether positives stand in the denominator (False: decoupled, DCL).
         form: whether positives are summed inside the logarithm or outside.
         others: in the outside form, which positives stand in the denominator.
+        pull: ``(n,)`` weights of each row's attraction −log Σ W⁺ e^S alone, without gradient (DCLW); None for 1.
+        row_weight: ``(n,)`` weights ≥ 0 of the rows in the mean Σ rᵢLᵢ / Σ rᵢ, without gradient; None for 1.
 
     Raises:
         ValueError: shapes differ, or ``form`` or ``others`` is unknown.
@@ -82,53 +93,71 @@ def contrast(
     if not similarity.shape == positive.shape == negative.shape or similarity.ndim != 2:
         shapes = [tuple(t.shape) for t in (similarity, positive, negative)]
         raise ValueError(f"similarity, positive and negative must have one shape (n, M), got {shapes}")
-    if form not in ("inside", "outside") or others not in ("own", "all"):
-        raise ValueError(f"form must be inside or outside and others own or all, got {form!r} and {others!r}")
-    scores = similarity if similarity.dtype == torch.float64 else similarity.float()
-    plus, minus = positive.to(scores.dtype), negative.to(scores.dtype)
-    has_plus, has_minus = (plus > 0).any(dim=1), (minus > 0).any(dim=1)
-    kept = has_plus & has_minus
-    rows = _inside(scores, plus, minus, coupled) if form == "inside" else _outside(scores, plus, minus, coupled, others)
-    loss = torch.where(kept, rows, 0.0).sum() / kept.sum().clamp(min=1)
-    return loss, ContrastLog(
-        rows=kept.sum(),
-        without_positive=(~has_plus).sum(),
-        without_negative=(has_plus & ~has_minus).sum(),
-        positive=_mean_over(scores.detach(), plus > 0),
-        negative=_mean_over(scores.detach(), minus > 0),
-    )
+    check_rows(len(similarity), pull=pull, row_weight=row_weight)
+    rule = Rule(coupled, form, others)
+    blocks = [Columns(similarity if similarity.dtype == torch.float64 else similarity.float(), positive, negative)]
+    rows = row_losses(blocks, rule, pull)
+    weight = weights_of(rows, row_weight)
+    loss = (weight * rows.loss).sum() / weight_sum(weight)
+    return loss, tally(rows, blocks).log()
 
 
-def _inside(scores: Tensor, plus: Tensor, minus: Tensor, coupled: bool) -> Tensor:
-    decoupled = _log_sum(scores, minus) - _log_sum(scores, plus)
-    # −log P + log(P + N) = log(1 + N / P): one rounding instead of three
-    return functional.softplus(decoupled) if coupled else decoupled
+def check_rows(count: int, **weights: Tensor | None) -> None:
+    """Refuse weights that are not one for each row."""
+    for name, weight in weights.items():
+        if weight is not None and weight.shape != (count,):
+            raise ValueError(f"{name} must have shape ({count},), one for each row, got {tuple(weight.shape)}")
 
 
-def _outside(scores: Tensor, plus: Tensor, minus: Tensor, coupled: bool, others: Others) -> Tensor:
-    # masked entries may be infinite or NaN, and 0 · inf is NaN
-    shown = torch.where(plus > 0, scores, 0.0)
-    denominator = _log_sum(scores, minus)[:, None]
-    if not coupled:
-        terms = denominator - shown
-    elif others == "own":
-        terms = functional.softplus(denominator - shown)
-    else:
-        everyone = _log_sum(scores, (plus > 0).to(scores.dtype))[:, None]
-        terms = torch.logaddexp(everyone, denominator) - shown
-    weight = plus.sum(dim=1)
-    return (plus * terms).sum(dim=1) / torch.where(weight > 0, weight, 1.0)
+def weights_of(rows: Rows, given: Tensor | None) -> Tensor:
+    """``(n,)`` the weight of each row in the mean, 0 for dropped rows."""
+    kept = rows.kept.to(rows.loss.dtype)
+    return kept if given is None else kept * given.detach().to(kept.dtype)
 
 
-def _log_sum(scores: Tensor, weight: Tensor) -> Tensor:
-    """Log Σⱼ wⱼ e^sⱼ of each row; 0 for rows without weight, whose gradient is 0."""
-    used = weight > 0
-    some = used.any(dim=1, keepdim=True)
-    weighted = scores + torch.where(used, weight, 1.0).log()
-    # a row of nothing but −inf has a NaN gradient: such rows are summed over zeros and blanked after
-    filled = torch.where(used, weighted, torch.where(some, -torch.inf, 0.0).to(scores.dtype))
-    return torch.where(some.squeeze(1), torch.logsumexp(filled, dim=1), 0.0)
+def weight_sum(weight: Tensor) -> Tensor:
+    """What a weighted sum is divided by: 1 where no weight is."""
+    total = weight.sum()
+    return torch.where(total > 0, total, 1.0)
 
 
-def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
-    return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp(min=1)
+@dataclass(frozen=True)
+class Tally:
+    """What a log is made of, so that it can be added up over slices of rows.
+
+    Args:
+        counts: ``(5,)`` int64: rows kept, without positive, without negative; positive and negative pairs.
+        sums: ``(2,)`` similarities of the positive and of the negative pairs.
+    """
+
+    counts: Tensor
+    sums: Tensor
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.counts + other.counts, self.sums + other.sums)
+
+    def log(self) -> ContrastLog:
+        """The means."""
+        kept, no_positive, no_negative, *pairs = self.counts.unbind()
+        means = [total / count.clamp(min=1) for total, count in zip(self.sums, pairs, strict=True)]
+        return ContrastLog(kept, no_positive, no_negative, *means)
+
+
+@torch.no_grad()
+def tally(rows: Rows, blocks: Sequence[Columns]) -> Tally:
+    """Count and add up; adds no matrix to those that ``row_losses`` makes."""
+    counts = [rows.kept.sum(), (~rows.with_positive).sum(), (rows.with_positive & ~rows.with_negative).sum()]
+    sums = []
+    for plus in (True, False):
+        total, pairs = rows.loss.new_zeros(()), torch.zeros_like(counts[0])
+        for block in blocks:
+            weight = block.positive if plus else block.negative
+            if weight is not None:
+                chosen = weight if weight.dtype == torch.bool else weight > 0
+                total = total + torch.where(chosen, block.scores, 0.0).sum()
+                pairs = pairs + chosen.sum()
+            elif not plus:
+                total, pairs = total + block.scores.sum(), pairs + block.scores.numel()
+        counts.append(pairs)
+        sums.append(total)
+    return Tally(torch.stack(counts), torch.stack(sums))

@@ -55,7 +55,7 @@ def _labelled(data: Any, affine: Any) -> None:
     [
         ("moved", "bad.nii.gz: the label map's affine differs from its image's by 5 mm"),
         ("cropped", "bad.nii.gz: the label map has (35, 34, 24) voxels, its image (36, 34, 24)"),
-        ("undeclared", "bad.nii.gz has values that are no declared class: [9]"),
+        ("undeclared", "bad.nii.gz has values that are no declared class: 9"),
         ("halves", "voxels of the label map are not whole numbers"),
         ("below", "-5"),
     ],

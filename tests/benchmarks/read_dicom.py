@@ -121,7 +121,7 @@ def read_in_process(folder: Path) -> np.ndarray:
     from pydicom import dcmread
     from pydicom.pixels import pixel_array
 
-    from medssl.io.dicom_child import PREFERRED
+    from medssl.io.dicom.child import PREFERRED
 
     planes = []
     for path in sorted(folder.iterdir()):

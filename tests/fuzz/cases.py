@@ -222,7 +222,7 @@ def _run_lengths(folder: Path) -> Case:
 
 
 def _segmentation(folder: Path) -> Case:
-    from tests.io.labels import write_seg
+    from tests.io.label_files import write_seg
     from tests.io.scans import write_slices
 
     scan = read(write_slices(folder / "scan"))
@@ -233,7 +233,7 @@ def _segmentation(folder: Path) -> Case:
 
 
 def _structures(folder: Path) -> Case:
-    from tests.io.labels import write_rtstruct
+    from tests.io.label_files import write_rtstruct
     from tests.io.scans import write_slices
 
     scan = read(write_slices(folder / "scan"))
@@ -252,7 +252,7 @@ DICOM: dict[str, Build] = {
 
 
 def _manifest(folder: Path) -> Case:
-    from medssl.io.check import check_manifest
+    from medssl.io.manifests.check import check_manifest
 
     for name in ("a.nii", "b.nii"):
         (folder / name).write_bytes(files.nifti())

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from medssl.io.dicom_child import Job, decode_frame
+from medssl.io.dicom.child import Job, decode_frame
 
 POISON = b"POISON"
 """Frames that hold this are the ones that harm; all others are decoded."""

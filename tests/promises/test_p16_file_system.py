@@ -173,7 +173,7 @@ def test_p16_an_empty_file_is_called_empty(tmp_path: Path, name: str) -> None:
 def test_p16_a_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path / "a.mhd", mha(b"", ElementDataFile="a.raw"))
     refused(path, "a.raw is missing beside the header", "missing")
-    from medssl.io import nifti as reader
+    from medssl.io.formats import nifti as reader
 
     keep = reader._layout
 

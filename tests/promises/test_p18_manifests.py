@@ -11,8 +11,8 @@ import pytest
 
 from medssl import cli
 from medssl.errors import InputError, IntegrityError
-from medssl.io.check import check_manifest
-from medssl.io.problems import Problem
+from medssl.io.manifests.check import check_manifest
+from medssl.io.manifests.problems import Problem
 from medssl.manifest import Manifest
 from tests.promises.files import SFORM, marked, nifti, put
 

@@ -16,8 +16,8 @@ import pytest
 import medssl
 from medssl import cli
 from medssl.errors import IntegrityError, UsageError
-from medssl.io.archive import extract
-from medssl.io.archive_members import Limits
+from medssl.io.archives.archive import extract
+from medssl.io.archives.members import Limits
 
 GOOD = [("set/a.nii", b"a" * 100), ("set/sub/b.nii", b"b" * 50)]
 MODES = {".tar": "w", ".tar.gz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}

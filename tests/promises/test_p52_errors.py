@@ -14,7 +14,7 @@ import pytest
 from medssl import cli
 from medssl.draws import generator
 from medssl.errors import CODES
-from medssl.io import nifti as reader
+from medssl.io.formats import nifti as reader
 from tests.promises.files import marked, nifti, put
 from tests.training.tiny import make_scans
 

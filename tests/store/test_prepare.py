@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,18 +71,6 @@ def test_a_damaged_entry_is_made_anew(tmp_path: Path, name: str, harm: str) -> N
     assert (Store.open(tmp_path / "store").read(0, (0, 0, 0), SHAPE) == expected).all()
 
 
-def test_a_changed_source_or_setting_is_a_new_entry(tmp_path: Path) -> None:
-    store = make_store(tmp_path, [texture(SHAPE, n) for n in range(2)])
-    keys = [store.row(n).key for n in range(2)]
-    save(tmp_path / "scan1.nii.gz", texture(SHAPE, 9))
-    account = _again(tmp_path)
-    assert (account.built, account.reused) == (1, 1)
-    again = Store.open(tmp_path / "store")
-    assert again.row(0).key == keys[0]
-    assert again.row(1).key != keys[1]
-    assert _again(tmp_path, StoreSettings(percentiles=(1.0, 99.0))).built == 2
-
-
 def test_a_store_is_current_until_something_changes(tmp_path: Path) -> None:
     make_store(tmp_path, [texture(SHAPE)])
     manifest = Manifest.read(tmp_path / "scans.csv")
@@ -95,21 +80,6 @@ def test_a_store_is_current_until_something_changes(tmp_path: Path) -> None:
     assert not is_current(tmp_path / "elsewhere", manifest, StoreSettings())
     save(tmp_path / "scan0.nii.gz", texture(SHAPE, 5))
     assert not is_current(where, manifest, StoreSettings())
-
-
-def test_orphans_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    store = make_store(tmp_path, [texture(SHAPE)])
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    from medssl.store.files import temporary_name
-
-    ours = temporary_name()
-    theirs = ours.replace(f"-{os.getpid()}-", f"-{int(ended.stdout)}-")
-    for name in (ours, theirs):
-        (store.path / ENTRIES / name).mkdir()
-    _again(tmp_path)
-    left = {path.name for path in (store.path / ENTRIES).iterdir()}
-    assert ours in left
-    assert theirs not in left
 
 
 def test_two_processes_make_the_same_entries(tmp_path: Path) -> None:
@@ -190,21 +160,6 @@ def test_a_reduced_manifest_shares_the_entries(tmp_path: Path) -> None:
     assert (kept.axis, kept.positions) == (2, (0, 1, 2, 6))
 
 
-def test_nothing_private_stands_in_the_store(tmp_path: Path) -> None:
-    canary = "Jane-Roe"
-    rows = [{"patient_id": canary, "study_id": canary, "site": canary, "remark": f"{canary} {n}"} for n in range(101)]
-    save(tmp_path / canary / "scan.nii.gz", texture(SHAPE))
-    for row in rows:
-        row["image"] = f"{canary}/scan.nii.gz"
-    manifest = write_manifest(tmp_path, [row | {"series_id": str(n)} for n, row in enumerate(rows)])
-    prepare(manifest, tmp_path / "store", StoreSettings())
-    files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
-    assert len(files) > 3
-    assert [
-        path for path in files if canary.encode() in path.read_bytes() or canary in str(path.relative_to(tmp_path))
-    ] == []
-
-
 def test_the_median_spacing_is_resolved_to_numbers(tmp_path: Path) -> None:
     folder = tmp_path
     for number, size in enumerate((1.0, 2.0, 4.0)):
@@ -214,33 +169,6 @@ def test_the_median_spacing_is_resolved_to_numbers(tmp_path: Path) -> None:
     assert store.settings.contract()["spacing_mm"] == [2.0, 1.0, 2.0]
     assert [store.entry(n).voxels.shape[1] for n in range(3)] == [5, 10, 20]
     assert is_current(folder / "store", manifest, StoreSettings(spacing_mm="median"))
-
-
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
-    big = (60, 60, 60)
-    save(tmp_path / "a.nii.gz", texture(big))
-    write_manifest(tmp_path, [{"image": "a.nii.gz", "patient_id": "p"}])
-    script = """
-import resource, sys
-from pathlib import Path
-from medssl.errors import MedsslError
-from medssl.manifest import Manifest
-from medssl.store.prepare import prepare
-from medssl.store.settings import StoreSettings
-folder = Path(sys.argv[1])
-manifest = Manifest.read(folder / "scans.csv")
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    prepare(manifest, folder / "store", StoreSettings())
-except MedsslError as error:
-    print(error)
-    sys.exit(error.exit_code)
-"""
-    run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
-    assert run.returncode == 5, run.stderr
-    assert "[disk]" in run.stdout
-    assert "432000 bytes are needed" in run.stdout
-    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
 
 
 def test_an_oblique_scan_keeps_its_affine(tmp_path: Path) -> None:
