@@ -23,7 +23,8 @@ def prepare(
     zscore: float | None = None,
     n4: bool = False,
     recipe: str | Path | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
+    verify: Literal["quick", "full"] = "quick",
     continue_on_error: bool = False,
     max_bad: float | None = None,
     progress: Progress | None = None,
@@ -40,7 +41,9 @@ def prepare(
         zscore: in their place mean ∓ this many standard deviations.
         n4: correct the bias field of MR.
         recipe: a recipe whose ``data`` section says all of the five above in their place.
-        jobs: processes.
+        jobs: processes; None for as many as processors and memory allow. A script that asks for several must keep its
+            own work under ``if __name__ == "__main__"``.
+        verify: ``full`` sums up every source anew; ``quick`` takes one for unchanged whose size, time and inode are.
         continue_on_error: set refused scans aside.
         max_bad: largest share of scans that may be set aside; without it a tenth, and one of any number.
         progress: called with parts done, parts in all, and what is being done.
@@ -62,6 +65,7 @@ def prepare(
         Path(store),
         settings,
         jobs=jobs,
+        verify=verify,
         continue_on_error=continue_on_error,
         max_bad=max_bad,
         progress=progress,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,16 @@ from medssl.store.store import ENTRIES, STORE_FILE, Store
 from medssl.store.work import Found, Preparation, Progress, Work, silent
 from medssl.volume import Volume, reorient
 
+Verify = Literal["quick", "full"]
+
 
 def prepare(
     manifest: Manifest,
     out: Path,
     settings: StoreSettings,
     *,
-    jobs: int = 1,
+    jobs: int | None = 1,
+    verify: Verify = "quick",
     continue_on_error: bool = False,
     progress: Progress | None = None,
     max_bad: float | None = None,
@@ -48,7 +51,10 @@ def prepare(
         manifest: which scans.
         out: the store's folder.
         settings: what is done to each.
-        jobs: processes.
+        jobs: processes; None for as many as processors and memory allow. A script that asks for several must keep its
+            own work under ``if __name__ == "__main__"``, since each process imports it anew.
+        verify: ``full`` sums up every source anew; ``quick`` takes one for unchanged whose size, time and inode are
+            what they were when the store was made.
         continue_on_error: set refused scans aside, in ``quarantine.json``, and go on.
         progress: told after every scan.
         max_bad: largest share of scans that may be set aside; without it a tenth, and one of any number.
@@ -64,16 +70,16 @@ def prepare(
     with naming_disk_errors(folder):
         (folder / ENTRIES).mkdir(parents=True, exist_ok=True)
     with _removing_if_empty(new):
-        work = Work(manifest, folder / ENTRIES, continue_on_error, progress or silent, account or Preparation())
-        return _prepare(manifest, folder, settings, work, jobs, max_bad)
+        work = Work(manifest, folder / ENTRIES, continue_on_error, progress or silent, account or Preparation(), jobs)
+        return _prepare(manifest, folder, settings, work, max_bad, verify)
 
 
 def _prepare(
-    manifest: Manifest, folder: Path, settings: StoreSettings, work: Work, jobs: int, max_bad: float | None
+    manifest: Manifest, folder: Path, settings: StoreSettings, work: Work, max_bad: float | None, verify: Verify
 ) -> Store:
     remove_orphans(folder)
     remove_orphans(folder / ENTRIES)
-    earlier = _earlier(folder)
+    earlier = _earlier(folder) if verify == "quick" else {}
     found = work.each(manifest.records, "source", "looking at the sources", lambda r: _look(manifest, r, earlier))
     resolved = settings
     if settings.spacing_mm == "median":
@@ -81,7 +87,7 @@ def _prepare(
             found, "read", "measuring voxels", lambda f: _affine(manifest, f, folder, earlier, settings)
         )
         resolved = settings.with_spacing(median_spacing(affines)) if affines else settings
-    work.build(work.standing(found), resolved, jobs)
+    work.build(work.standing(found), resolved)
     sliced = [item for item in work.standing(found) if item.record.slices]
     work.each(sliced, "slices", "checking kept slices", lambda f: _check_slices(manifest, f, folder, resolved))
     if manifest.classes:
@@ -166,8 +172,9 @@ def _check_classes(manifest: Manifest, found: Found, out: Path, settings: StoreS
     values = class_values(out / ENTRIES / key_of(found.content, found.record, settings))
     undeclared = sorted(values - set(manifest.classes) - {0})
     if undeclared:
+        shown = ", ".join(str(value) for value in undeclared)
         raise InputError(
-            f"line {found.record.line}: {found.record.label} has values that are no declared class: {undeclared},"
+            f"line {found.record.line}: {found.record.label} has values that are no declared class: {shown},"
             f" expected {sorted(manifest.classes)}",
             path=manifest.path,
             code="label",

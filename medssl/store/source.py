@@ -43,6 +43,13 @@ class Source:
             facts.append((stat.st_size, stat.st_mtime_ns, stat.st_ino))
         return hashlib.sha256((repr((len(self.image), facts)) + self.classes).encode()).hexdigest()
 
+    def size(self) -> int:
+        """Bytes of all files."""
+        try:
+            return sum(path.stat().st_size for path in (*self.image, *self.label))
+        except OSError as error:
+            raise from_os_error(error, self.image[0]) from error
+
     def content(self, expected: str = "") -> str:
         """Digest of all bytes.
 

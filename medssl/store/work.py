@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from medssl.manifest import Manifest, Record
 from medssl.store.build import build_entry, key_of, one_row
 from medssl.store.entry import entry_is_sound
 from medssl.store.files import replace_file
+from medssl.store.jobs import cores, fitting_jobs, free_memory, processes
 from medssl.store.rows import record_name
 from medssl.store.settings import StoreSettings
+from medssl.store.source import source_of
 
 Progress = Callable[[int, int, str], None]
 """Called with how many parts are done, how many there are in all, and what is being done."""
@@ -26,6 +28,10 @@ Progress = Callable[[int, int, str], None]
 QUARANTINE_FILE = "quarantine.json"
 MAX_BAD = 0.1
 """Share of scans that may be set aside where nothing else is asked for; one scan always may."""
+
+
+MOST_THREADS = 8
+"""Threads that sum up files: more would wait for the same disk."""
 
 
 def silent(done: int, total: int, text: str) -> None:
@@ -64,12 +70,28 @@ class Found:
 
 
 class Work:
-    """The rows of one run: which still stand, and what was done."""
+    """The rows of one run: which still stand, and what was done.
+
+    Args:
+        manifest: the scans.
+        entries: folder of the entries.
+        continue_on_error: set refused scans aside.
+        progress: told after every part.
+        done: filled with what was done.
+        jobs: processes; None for as many as processors and memory allow.
+    """
 
     def __init__(
-        self, manifest: Manifest, entries: Path, continue_on_error: bool, progress: Progress, done: Preparation
+        self,
+        manifest: Manifest,
+        entries: Path,
+        continue_on_error: bool,
+        progress: Progress,
+        done: Preparation,
+        jobs: int | None = 1,
     ) -> None:
         self.done = done
+        self._jobs = jobs
         self._manifest = manifest
         self._entries = entries
         self._continue = continue_on_error
@@ -81,47 +103,54 @@ class Work:
         return [item for item in found if record_name(item.record) not in self._bad]
 
     def each(self, items: Sequence[Any], stage: str, text: str, function: Callable[[Any], Any]) -> list[Any]:
-        """A function of every item; rows whose source is refused are set aside or end the run."""
+        """A function of every item, in order; rows whose source is refused are set aside or end the run.
+
+        Several run at a time: what reads and sums up files does so outside of Python's lock.
+        """
         results = []
-        for count, item in enumerate(items):
+        # scans that are read are large: as many at a time as processes were asked for, and no guess
+        many = min(MOST_THREADS, cores()) if self._jobs is None else self._jobs
+        with ThreadPoolExecutor(1 if stage == "read" and self._jobs is None else many) as pool:
+            futures = [pool.submit(function, item) for item in items]
             try:
-                results.append(function(item))
-            except (InputError, IntegrityError) as error:
-                self._set_aside(item if isinstance(item, Record) else item.record, error, stage)
-            self._progress(count + 1, len(items), text)
+                for count, (item, future) in enumerate(zip(items, futures, strict=True)):
+                    try:
+                        results.append(future.result())
+                    except (InputError, IntegrityError) as error:
+                        self._set_aside(item if isinstance(item, Record) else item.record, error, stage)
+                    self._progress(count + 1, len(items), text)
+            finally:
+                pool.shutdown(cancel_futures=True)
         return results
 
-    def build(self, found: Sequence[Found], settings: StoreSettings, jobs: int) -> None:
+    def build(self, found: Sequence[Found], settings: StoreSettings) -> None:
         """Make every entry that is missing or damaged, each once however many rows share it."""
-        tasks: dict[str, list[Record]] = {}
+        tasks: dict[str, list[Found]] = {}
         for item in found:
-            tasks.setdefault(key_of(item.content, item.record, settings), []).append(item.record)
-        missing = {}
-        for count, (key, records) in enumerate(tasks.items()):
-            if entry_is_sound(self._entries / key):
-                self.done.reused += 1
-            else:
-                missing[key] = records
-            self._progress(count + 1, len(tasks), "verifying the store")
-        for count, (key, error) in enumerate(self._built(missing, settings, jobs)):
-            if error is None:
-                self.done.built += 1
-            else:
-                for record in missing[key]:
-                    self._set_aside(record, error, "read")
-            self._progress(count + 1, len(missing), "preparing scans")
+            tasks.setdefault(key_of(item.content, item.record, settings), []).append(item)
+        names = [self._entries / key for key in tasks]
+        sound = self.each(names, "store", "verifying the store", entry_is_sound)
+        missing = {key: items for (key, items), whole in zip(tasks.items(), sound, strict=True) if not whole}
+        self.done.reused += len(tasks) - len(missing)
+        with closing(self._built(missing, settings)) as built:
+            for count, (key, error) in enumerate(built):
+                if error is None:
+                    self.done.built += 1
+                else:
+                    for item in missing[key]:
+                        self._set_aside(item.record, error, "read")
+                self._progress(count + 1, len(missing), "preparing scans")
 
     def _built(
-        self, missing: Mapping[str, Sequence[Record]], settings: StoreSettings, jobs: int
-    ) -> Iterator[tuple[str, MedsslError | None]]:
-        single = {key: one_row(self._manifest, records[0]) for key, records in missing.items()}
-        if jobs <= 1 or len(single) <= 1:
+        self, missing: Mapping[str, Sequence[Found]], settings: StoreSettings
+    ) -> Generator[tuple[str, MedsslError | None]]:
+        single = {key: one_row(self._manifest, items[0].record) for key, items in missing.items()}
+        jobs = min(len(single), self._fitting(missing) if self._jobs is None else self._jobs)
+        if jobs <= 1:
             for key, manifest in single.items():
                 yield key, _try_build(manifest, key, self._entries, settings)
             return
-        # a fresh interpreter for each worker: a fork of a process that runs threads can hang
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(single)), mp_context=context) as pool:
+        with processes(jobs) as pool:
             futures = {
                 pool.submit(_try_build, manifest, key, self._entries, settings): key for key, manifest in single.items()
             }
@@ -132,8 +161,10 @@ class Work:
                 raise ResourceError(
                     "a preparing process died", path=self._entries, code="memory", hint="fewer jobs need less memory"
                 ) from error
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _fitting(self, missing: Mapping[str, Sequence[Found]]) -> int:
+        sizes = [source_of(self._manifest, items[0].record).size() for items in missing.values()]
+        return fitting_jobs(sizes, cores(), free_memory())
 
     def _set_aside(self, record: Record, error: MedsslError, stage: str) -> None:
         if not self._continue:

@@ -53,7 +53,12 @@ def prepare(
         None, "--zscore", metavar="N", help="Mean ∓ N standard deviations become 0 and 1, not percentiles."
     ),
     n4: bool = typer.Option(False, "--n4", help="Correct the bias field of MR first."),
-    jobs: int = typer.Option(1, "--jobs", min=1, metavar="N", help="Processes."),
+    jobs: int | None = typer.Option(
+        None, "--jobs", min=1, metavar="N", help="Processes; by default as many as cores and memory allow."
+    ),
+    verify: Literal["quick", "full"] = typer.Option(
+        "quick", "--verify", help="quick trusts sizes and times of files; full reads every source again."
+    ),
     continue_on_error: bool = typer.Option(False, "--continue-on-error", help="Set refused scans aside; exit code 1."),
     max_bad: float | None = typer.Option(
         None, "--max-bad", min=0, max=1, metavar="SHARE", help="Of scans that may be set aside; 0.1 (or one scan)."
@@ -78,6 +83,7 @@ def prepare(
             n4=n4,
             recipe=recipe,
             jobs=jobs,
+            verify=verify,
             continue_on_error=continue_on_error,
             max_bad=max_bad,
             progress=progress,
