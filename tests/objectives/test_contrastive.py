@@ -231,3 +231,93 @@ def test_shapes_and_names_are_checked():
         contrast(torch.zeros(2, 2), torch.zeros(2, 3), torch.zeros(2, 2))
     with pytest.raises(ValueError, match="form must be inside or outside"):
         contrast(torch.zeros(2, 2), torch.zeros(2, 2), torch.zeros(2, 2), form="beside")
+
+
+def test_sup_con_inside_is_the_papers_up_to_the_number_of_positives():
+    # L_in of arXiv 2004.11362 has 1/|P(i)| inside the logarithm
+    classes = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2])
+    s = similarity(4, temperature=0.1)
+    self_pair = torch.eye(8, dtype=torch.bool)
+    positive = (classes[:, None] == classes[None, :]) & ~self_pair
+    total = 0.0
+    for i in range(8):
+        bottom = sum(math.exp(float(s[i, a])) for a in range(8) if a != i)
+        of = [p for p in range(8) if positive[i, p]]
+        total += -math.log(sum(math.exp(float(s[i, p])) / bottom for p in of) / len(of))
+    found, _ = contrast(s, positive, classes[:, None] != classes[None, :])
+    wanted = total / 8 - positive.sum(1).double().log().mean()
+    torch.testing.assert_close(found, wanted)
+
+
+def test_two_exits_of_orthogonal_samples():
+    # SelfCon, arXiv 2106.15499: log(1 + 2 e^(−1/τ)) with both exits equal, log(NE − 1) when everything is
+    z, tau = torch.eye(2).repeat(2, 1), 0.07
+    for vectors, expected in ((z, math.log(1 + 2 * math.exp(-1 / tau))), (torch.ones(4, 2) / 2**0.5, math.log(3))):
+        found, _ = contrast(vectors @ vectors.T / tau, *twins(2), form="outside", others="all")
+        assert float(found) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_scale_of_scgc_weights():
+    # scaling a row of W⁺ by c adds −log c where the denominator does not see W⁺
+    s, plus, minus = draw(5, 7), draw(5, 7, seed=1).abs(), draw(5, 7, seed=2).abs()
+    one, _ = contrast(s, plus, minus, coupled=False)
+    torch.testing.assert_close(contrast(s, 3 * plus, minus, coupled=False)[0], one - math.log(3))
+
+
+@pytest.mark.parametrize("coupled", [True, False])
+@pytest.mark.parametrize(("form", "others"), [("inside", "own"), ("outside", "own"), ("outside", "all")])
+def test_pull_weighs_the_attraction_alone(coupled, form, others):
+    s, plus, minus = draw(4, 6), draw(4, 6, seed=1).abs(), draw(4, 6, seed=2).abs()
+    options = {"coupled": coupled, "form": form, "others": others}
+    pull = torch.tensor([1.0, 0.0, 2.0, -0.5]).double()
+    base, _ = contrast(s, plus, minus, **options)
+    torch.testing.assert_close(contrast(s, plus, minus, pull=torch.ones(4).double(), **options)[0], base)
+    attraction = (plus * s.exp()).sum(1).log() if form == "inside" else (plus * s).sum(1) / plus.sum(1)
+    wanted = base + ((1 - pull) * attraction).mean()
+    torch.testing.assert_close(contrast(s, plus, minus, pull=pull, **options)[0], wanted)
+
+
+def test_rows_are_weighed_without_gradient_and_dropped_ones_do_not_count():
+    s, plus, minus = draw(3, 5), draw(3, 5, seed=1).abs(), draw(3, 5, seed=2).abs()
+    weight = torch.tensor([1.0, 3.0, 50.0], dtype=torch.float64, requires_grad=True)
+    rows = [contrast(s[i : i + 1], plus[i : i + 1], minus[i : i + 1])[0] for i in range(2)]
+    minus[2] = 0
+    found, log = contrast(s, plus, minus, row_weight=weight)
+    torch.testing.assert_close(found, (rows[0] + 3 * rows[1]) / 4)
+    assert int(log.rows) == 2
+    assert not found.requires_grad
+    assert float(contrast(s, plus, minus, row_weight=torch.zeros(3))[0]) == 0
+
+
+def test_weights_of_every_size_count_on_logarithms():
+    s = torch.tensor([[200.0, 0.0, 0.0]])
+    plus, minus = torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[1e-38, 0.0, 1.0]])
+    found, _ = contrast(s, plus, minus, coupled=False)
+    assert float(found) == pytest.approx(200 + math.log(1e-38), rel=1e-6)
+
+
+def test_gradients_are_those_of_finite_differences():
+    plus, minus = draw(3, 5, seed=1).relu(), draw(3, 5, seed=2).relu()
+    s, pull = draw(3, 5).requires_grad_(), torch.tensor([1.0, 0.5, 2.0]).double()
+    for form, others in (("inside", "own"), ("outside", "own"), ("outside", "all")):
+        for coupled in (True, False):
+            options = {"form": form, "others": others, "coupled": coupled, "pull": pull}
+            assert torch.autograd.gradcheck(lambda x, o=options: contrast(x, plus, minus, **o)[0], s)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("temperature", [1e-4, 1e4])
+def test_extreme_temperatures_stay_finite(kind, temperature):
+    z = functional.normalize(draw(8, 16), dim=1).to(kind).requires_grad_()
+    similarity = z.float() @ z.float().T / temperature
+    for form, others in (("inside", "own"), ("outside", "own"), ("outside", "all")):
+        for coupled in (True, False):
+            loss, _ = contrast(similarity, *twins(4), form=form, others=others, coupled=coupled)
+            (grad,) = torch.autograd.grad(loss, z, retain_graph=True)
+            assert loss.isfinite()
+            assert grad.isfinite().all()
+
+
+def test_weights_of_rows_are_checked():
+    with pytest.raises(ValueError, match=r"row_weight must have shape \(2,\), one for each row, got \(3,\)"):
+        contrast(torch.zeros(2, 2), torch.zeros(2, 2), torch.zeros(2, 2), row_weight=torch.ones(3))
