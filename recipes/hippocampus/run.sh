@@ -44,7 +44,7 @@ each() { # function, names
 say "manifest: build, check, split by patient"
 medssl manifest build "$folder" "$out/all.csv"
 # a folder without a dataset.json does not say what the labels are
-[ -f "$out/all.yaml" ] || printf 'classes:\n  0: background\n  1: anterior\n  2: posterior\n' >"$out/all.yaml"
+grep -qs '^classes:' "$out/all.yaml" || printf 'classes:\n  0: background\n  1: anterior\n  2: posterior\n' >>"$out/all.yaml"
 medssl manifest check "$out/all.csv" --root "$folder"
 medssl manifest split "$out/all.csv" "$table" --shares train=0.7,test=0.3 --seed 0
 say "prepare the scans"

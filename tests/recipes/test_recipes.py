@@ -237,7 +237,7 @@ def test_the_page_names_every_registered_part() -> None:
     text = PAGE.read_text(encoding="utf-8")
     listed = re.search(r"The augmentations are (.*?);", text, flags=re.DOTALL)
     assert listed is not None
-    assert re.findall(r"`(\w+)`", listed[1]) == list(AUGMENTATIONS)
+    assert re.findall(r"`([\w-]+)`", listed[1]) == list(AUGMENTATIONS)
 
 
 def test_the_page_lists_every_recipe_with_its_command() -> None:
