@@ -9,8 +9,8 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEGLSLossless
 
-from medssl.io.dicom.codecs import Children
 from medssl.io.dicom import pixels as dicom_pixels
+from medssl.io.dicom.codecs import Children
 from medssl.io.read import read
 from tests.promises.bad_decoders import POISON
 from tests.promises.series import assert_same, names_in, refusal, save, slices, truth, voxels
