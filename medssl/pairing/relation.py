@@ -4,76 +4,89 @@ The rule of the house: two vectors of one patient are never negatives of each ot
 patient id of -1 stands for "unknown". Whether an unknown patient differs from another cannot be told, so a pair with
 an unknown patient is not a negative either; rows that are left without negatives are dropped by the objective, which
 counts them.
+
+A relation is put together from parts: ``attract`` and ``repel`` make one of weights of pairs (``pairing.pairs``,
+``pairing.graph``), and ``|``, ``&``, ``-`` join them. What the papers do:
+
+| paper | arXiv | relation |
+|---|---|---|
+| SimCLR, DCL | 2002.05709, 2110.06848 | ``same_sample(who)`` |
+| several phases or sequences of a study | | ``same_sample(who) | attract(same("study", who))`` |
+| partitions of the body (Chaitanya) | 2006.10511 | ``same_sample(who) | attract(same("region", who))`` |
+| no negatives within a cluster | 2009.12007 | ``same_sample(who) - repel(same("cluster", who))`` |
+| clusters as positives | | ``same_sample(who) | attract(same("cluster", who))`` |
+| overlapping crops, graded | | ``same_sample(who) | attract(overlap(who))`` |
+| near in time (CVRL's law) | 2008.03800 | ``same_sample(who) | attract(law_kernel(time_gap(who), reach))`` |
+| neighbours in a graph (SCGC) | 2204.12656 | ``Relation(positive=influence(graph), negative=everyone)``, decoupled |
+| soft false negatives (gCooL) | 2110.14863 | ``same_sample(who).weigh(negative=1 - R @ R.T)`` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from medssl.views.view import Batch
+from medssl.pairing.members import UNKNOWN, Members, members_of, together
+from medssl.pairing.pairs import differ, same
 
-UNKNOWN = -1
-
-
-@dataclass(frozen=True)
-class Members:
-    """What must be known of each vector.
-
-    Args:
-        sample: ``(n,)`` int64, the drawn sample that each view belongs to, unique across processes.
-        patient: ``(n,)`` int64, -1 where unknown.
-    """
-
-    sample: Tensor
-    patient: Tensor
-
-    def __len__(self) -> int:
-        return int(self.sample.shape[0])
-
-
-def together(*parts: Members) -> Members:
-    """The members of several roles, one after the other.
-
-    Example:
-        >>> one = Members(sample=torch.tensor([0]), patient=torch.tensor([7]))
-        >>> together(one, one).sample.tolist()
-        [0, 0]
-    """
-    return Members(torch.cat([part.sample for part in parts]), torch.cat([part.patient for part in parts]))
+__all__ = ["UNKNOWN", "Members", "Relation", "attract", "members_of", "repel", "same_sample", "together"]
 
 
 @dataclass(frozen=True)
 class Relation:
-    """Weights of every pair of a row and a column; 0 leaves the pair out.
+    """Weights of every pair of a row and a column, bool or ≥ 0; 0 leaves the pair out.
 
     Args:
         positive: ``(n, M)`` W⁺.
         negative: ``(n, M)`` W⁻.
+
+    Example:
+        >>> one = attract(torch.tensor([[0.5, 0.0, 0.0]])) | repel(torch.tensor([[1.0, 1.0, 1.0]]))
+        >>> one.positive.tolist(), one.negative.tolist()
+        ([[0.5, 0.0, 0.0]], [[0.0, 1.0, 1.0]])
+        >>> (one - repel(torch.tensor([[False, True, False]]))).negative.tolist()
+        [[0.0, 0.0, 1.0]]
     """
 
     positive: Tensor
     negative: Tensor
 
+    def __or__(self, other: Relation) -> Relation:
+        """What either says, the larger weight; a pair that either attracts is not repelled."""
+        positive = _larger(self.positive, other.positive)
+        negative = _larger(self.negative, other.negative)
+        return Relation(positive, torch.where(positive > 0, torch.zeros_like(negative), negative))
 
-def members_of(batch: Batch, role: str, gather: Callable[[Tensor], Tensor]) -> Members:
-    """The members of a role on all processes, in rank order; samples have the same number in every role.
+    def __and__(self, other: Relation) -> Relation:
+        """What both say, positives and negatives each: weights are multiplied."""
+        return Relation(_product(self.positive, other.positive), _product(self.negative, other.negative))
 
-    Args:
-        batch: the batch of this process.
-        role: whose views.
-        gather: rows of all processes in rank order; must take int64.
-    """
-    owner = batch[role].owner
-    # the first row of each process is marked, so that counting marks gives the rank of every row
-    mark = torch.zeros_like(owner)
-    mark[:1] = 1
-    rank = gather(mark).cumsum(0) - 1
-    largest = gather(torch.full_like(owner[:1], batch.size)).max()
-    return Members(rank * largest + gather(owner), gather(batch[role].ids["patient"]))
+    def __sub__(self, other: Relation) -> Relation:
+        """Leave out what the other says: its positives of the positives, its negatives of the negatives."""
+        return Relation(_without(self.positive, other.positive), _without(self.negative, other.negative))
+
+    def weigh(self, positive: Tensor | None = None, negative: Tensor | None = None) -> Relation:
+        """Each part times weights ``(n, M)``; None leaves a part as it is."""
+        return Relation(
+            self.positive if positive is None else _product(self.positive, positive),
+            self.negative if negative is None else _product(self.negative, negative),
+        )
+
+    def beside(self, other: Relation) -> Relation:
+        """The same rows with more columns: a batch beside a queue, a queue beside made-up negatives."""
+        return Relation(_side_by_side(self.positive, other.positive), _side_by_side(self.negative, other.negative))
+
+
+def attract(weights: Tensor) -> Relation:
+    """Positives by weight ``(n, M)``, and no negatives."""
+    return Relation(weights, torch.zeros_like(weights))
+
+
+def repel(weights: Tensor) -> Relation:
+    """Negatives by weight ``(n, M)``, and no positives."""
+    return Relation(torch.zeros_like(weights), weights)
 
 
 def same_sample(rows: Members, columns: Members | None = None, *, same_patient_negatives: bool = False) -> Relation:
@@ -83,7 +96,8 @@ def same_sample(rows: Members, columns: Members | None = None, *, same_patient_n
         rows: members of the rows.
         columns: members of the columns, all of them other views than the rows; None relates the rows to themselves,
             and then no view is its own positive.
-        same_patient_negatives: take every other sample as a negative, whoever the patient is.
+        same_patient_negatives: take other samples as negatives, whoever the patient is. Other views of the very same
+            scan are still none, where the scans are known: a queue larger than the data set holds many.
 
     Example:
         Two views of sample 0 and one of sample 1, of one patient, and sample 2 of another.
@@ -94,11 +108,33 @@ def same_sample(rows: Members, columns: Members | None = None, *, same_patient_n
         ([0, 1, 0, 0], [0, 0, 0, 1])
     """
     others = rows if columns is None else columns
-    same = rows.sample[:, None] == others.sample[None, :]
-    negative = ~same
-    if not same_patient_negatives:
-        known = (rows.patient != UNKNOWN)[:, None] & (others.patient != UNKNOWN)[None, :]
-        negative = negative & known & (rows.patient[:, None] != others.patient[None, :])
-    if columns is None:
-        same = same & ~torch.eye(len(rows), dtype=torch.bool, device=same.device)
-    return Relation(positive=same, negative=negative)
+    # not `same`, which leaves the diagonal out: a view is not its own negative either
+    twin = same("sample", rows, others)
+    if same_patient_negatives:
+        negative = ~twin & ~same("record", rows, others)
+        if columns is None:
+            negative = negative & ~torch.eye(len(rows), dtype=torch.bool, device=negative.device)
+    else:
+        negative = ~twin & differ("patient", rows, others)
+    return Relation(positive=same("sample", rows, columns), negative=negative)
+
+
+def _larger(one: Tensor, other: Tensor) -> Tensor:
+    return one | other if one.dtype == other.dtype == torch.bool else torch.maximum(*_numbers(one, other))
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    return one & other if one.dtype == other.dtype == torch.bool else torch.mul(*_numbers(one, other))
+
+
+def _without(one: Tensor, other: Tensor) -> Tensor:
+    return torch.where(other > 0, torch.zeros_like(one), one)
+
+
+def _side_by_side(one: Tensor, other: Tensor) -> Tensor:
+    return torch.cat([one, other] if one.dtype == other.dtype else _numbers(one, other), dim=1)
+
+
+def _numbers(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    kind = torch.promote_types(torch.promote_types(one.dtype, other.dtype), torch.float32)
+    return one.to(kind), other.to(kind)

@@ -1,8 +1,11 @@
 """Relations from ids: who is whose positive, who is nobody's negative, here and across processes."""
 
+import pytest
 import torch
 
-from medssl.pairing.relation import Members, members_of, same_sample
+from medssl.objectives.contrastive import contrast
+from medssl.pairing.pairs import same
+from medssl.pairing.relation import Members, Relation, attract, members_of, repel, same_sample
 from medssl.views.view import Batch, Views
 
 
@@ -87,3 +90,86 @@ def test_owners_of_several_processes_do_not_collide():
     assert found.positive.sum() == 6
     assert not found.negative[0, 6]  # the patient of row 0 is met again on the other process
     assert found.negative[0, 4]
+
+
+def whole(patients, **ids):
+    others = {name: torch.tensor(value) for name, value in ids.items() if name != "sample"}
+    return Members(torch.tensor(ids["sample"]), torch.tensor(patients), others)
+
+
+def test_the_algebra_works_part_by_part():
+    one = Relation(torch.tensor([[0.5, 0.0, 0.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0, 0.0]]))
+    two = Relation(torch.tensor([[0.2, 0.3, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 0.5, 0.5]]))
+    assert (one | two).positive[0].tolist() == pytest.approx([0.5, 0.3, 0.0, 0.0])
+    assert (one | two).negative.tolist() == [[0.0, 0.0, 1.0, 0.5]]
+    assert (one & two).positive[0].tolist() == pytest.approx([0.1, 0.0, 0.0, 0.0])
+    assert (one & two).negative.tolist() == [[0.0, 0.0, 0.5, 0.0]]
+    assert (one - two).positive.tolist() == [[0.0, 0.0, 0.0, 0.0]]
+    assert (one - two).negative.tolist() == [[0.0, 1.0, 0.0, 0.0]]
+    for left, right in ((one | two, two | one), (one & two, two & one)):
+        assert torch.equal(left.positive, right.positive)
+        assert torch.equal(left.negative, right.negative)
+
+
+def test_bool_parts_stay_bool_and_join_with_weights():
+    who = members([0, 0, 1, 1], [3, 3, 4, 4])
+    assert (same_sample(who) | attract(same("patient", who))).positive.dtype == torch.bool
+    weighed = same_sample(who).weigh(negative=torch.full((4, 4), 0.25))
+    assert weighed.negative[0].tolist() == [0, 0, 0.25, 0.25]
+    assert weighed.positive.dtype == torch.bool
+    assert weighed.beside(same_sample(who)).negative[0].tolist() == [0, 0, 0.25, 0.25, 0, 0, 1, 1]
+
+
+def test_phases_of_a_study_attract_by_weight():
+    who = whole([5, 5, 5, 6], sample=[0, 0, 1, 2], study=[8, 8, 8, 9])
+    found = same_sample(who) | attract(0.5 * same("study", who))
+    assert found.positive[0].tolist() == [0.0, 1.0, 0.5, 0.0]
+    assert found.negative[0].tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_one_region_attracts_across_patients_and_never_repels():
+    who = whole([1, 1, 2, 2], sample=[0, 1, 2, 3], region=[0, 1, 0, 1])
+    found = same_sample(who) | attract(same("region", who))
+    assert found.positive.int().tolist() == [[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]]
+    assert found.negative.int().tolist() == [[0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
+
+
+def test_a_cluster_is_left_out_of_the_negatives_alone():
+    who = whole([1, 1, 2, 3], sample=[0, 0, 1, 2], cluster=[7, 7, 7, 8])
+    found = same_sample(who) - repel(same("cluster", who))
+    assert found.positive[0].tolist() == [False, True, False, False]
+    assert found.negative[0].tolist() == [False, False, False, True]
+
+
+def test_a_row_never_meets_its_own_scan_in_a_queue():
+    rows = whole([1, 2], sample=[0, 1], record=[10, 20])
+    queued = whole([1, 1, 2, 3], sample=[-1, -1, -1, -1], record=[10, 11, 20, 30])
+    assert same_sample(rows, queued).negative.int().tolist() == [[0, 0, 1, 1], [1, 1, 0, 1]]
+    asked = same_sample(rows, queued, same_patient_negatives=True)
+    assert asked.negative.int().tolist() == [[0, 1, 1, 1], [1, 1, 0, 1]]
+    assert not asked.positive.any()
+
+
+def test_a_change_of_a_same_patient_vector_changes_no_loss():
+    who = whole([1, 1, 2, 2, 1, 1], sample=[0, 0, 1, 1, 2, 2])
+    found = same_sample(who)
+    similarity = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
+    changed = similarity.clone()
+    changed[:2, 4:] += 3  # another scan of the patient
+    rows = Relation(found.positive[:2], found.negative[:2])
+    before, _ = contrast(similarity[:2], rows.positive, rows.negative)
+    after, _ = contrast(changed[:2], rows.positive, rows.negative)
+    assert torch.equal(before, after)
+
+
+def test_a_permuted_batch_has_the_permuted_relation():
+    generator = torch.Generator().manual_seed(1)
+    who = whole([1, 1, 2, 3, 3, 3], sample=[0, 0, 1, 2, 2, 3], cluster=[0, 0, 1, 1, 1, 0])
+    order = torch.randperm(6, generator=generator)
+
+    def relate(some):
+        return (same_sample(some) | attract(0.3 * same("cluster", some))) - repel(same("cluster", some))
+
+    straight, turned = relate(who), relate(who[order])
+    assert torch.equal(turned.positive, straight.positive[order][:, order])
+    assert torch.equal(turned.negative, straight.negative[order][:, order])
