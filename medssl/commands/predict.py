@@ -16,6 +16,7 @@ from medssl.io.read import read, read_record
 from medssl.io.write import write
 from medssl.manifest import Manifest, Record
 from medssl.store.rows import record_name
+from medssl.store.settings import StoreSettings
 from medssl.store.studies import group_studies
 from medssl.volume import Volume
 from medssl.weights.folder import load_weights
@@ -135,9 +136,9 @@ def _one(
     facts: dict[str, Any] = {"name": case.name}
     if case.record is not None:
         facts |= {"record": hashed(record_name(case.record)), "patient": hashed(case.record.patient_id)}
-    volume = _volume(manifest, case)
+    volume = _volume(manifest, case, model.store)
     modality = (case.record.modality if case.record is not None else "") or volume.tags.get("modality", "")
-    channels = _channels(manifest, case, volume)
+    channels = _channels(manifest, case, volume, model.store)
     try:
         if model.task == "classify":
             answer = classify_scan(model, volume, modality=modality, overlap=overlap, progress=tell, sequences=channels)
@@ -149,20 +150,28 @@ def _one(
     return {**facts, "mask": f"{case.name}.nii.gz", "volumes_ml": volumes_ml(mask, model.classes)}
 
 
-def _volume(manifest: Manifest | None, case: Case) -> Volume:
-    return read(case.path) if manifest is None or case.record is None else read_record(manifest, case.record)
+def _volume(manifest: Manifest | None, case: Case, store: StoreSettings) -> Volume:
+    if manifest is not None and case.record is not None:
+        return read_record(manifest, case.record, suv=store.uptake(case.record.modality))
+    found = read(case.path)
+    return read(case.path, suv=True) if store.uptake(found.tags.get("modality", "")) else found
 
 
-def _channels(manifest: Manifest | None, case: Case, volume: Volume) -> list[tuple[Volume, str] | None]:
+def _channels(
+    manifest: Manifest | None, case: Case, volume: Volume, store: StoreSettings
+) -> list[tuple[Volume, str] | None]:
     """Every sequence of a study, the case's own scan as it was read."""
     if manifest is None:
         return []
-    return [
-        None
-        if record is None
-        else (volume if record is case.record else read_record(manifest, record), record.modality)
-        for record in case.sequences
-    ]
+    found: list[tuple[Volume, str] | None] = []
+    for record in case.sequences:
+        if record is None:
+            found.append(None)
+        elif record is case.record:
+            found.append((volume, record.modality))
+        else:
+            found.append((read_record(manifest, record, suv=store.uptake(record.modality)), record.modality))
+    return found
 
 
 def _cases(manifest: Manifest | None, path: Path, sequences: Sequence[str] = ()) -> list[Case]:

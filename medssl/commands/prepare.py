@@ -22,6 +22,7 @@ def prepare(
     percentiles: tuple[float, float] = (0.5, 99.5),
     zscore: float | None = None,
     n4: bool = False,
+    suv: bool = False,
     recipe: str | Path | None = None,
     jobs: int | None = 1,
     verify: Literal["quick", "full"] = "quick",
@@ -40,7 +41,8 @@ def prepare(
         percentiles: percentiles that become 0 and 1 for all other rows.
         zscore: in their place mean ∓ this many standard deviations.
         n4: correct the bias field of MR.
-        recipe: a recipe whose ``data`` section says all of the five above in their place.
+        suv: read PET in uptake values.
+        recipe: a recipe whose ``data`` section says all of the six above in their place.
         jobs: processes; None for as many as processors and memory allow. A script that asks for several must keep its
             own work under ``if __name__ == "__main__"``.
         verify: ``full`` sums up every source anew; ``quick`` takes one for unchanged whose size, time and inode are.
@@ -55,7 +57,9 @@ def prepare(
         MedsslError: a scan is refused, or the disk is full; nothing half-written is left.
     """
     account = Preparation()
-    settings = StoreSettings(spacing_mm=spacing_mm, window_hu=window_hu, percentiles=percentiles, zscore=zscore, n4=n4)
+    settings = StoreSettings(
+        spacing_mm=spacing_mm, window_hu=window_hu, percentiles=percentiles, zscore=zscore, n4=n4, suv=suv
+    )
     if recipe is not None:
         if settings != StoreSettings():
             raise UsageError("settings stand in the recipe and beside it: give one or the other", path=recipe)

@@ -180,15 +180,21 @@ def read_record_label(manifest: Manifest, record: Record, like: Volume) -> Volum
     return None if path is None else read_label(path, like, classes=manifest.classes)
 
 
-def read_record(manifest: Manifest, record: Record) -> Volume:
-    """The image of a manifest's row; ``series_id`` and ``volume`` choose where there are several."""
+def read_record(manifest: Manifest, record: Record, *, suv: bool = False) -> Volume:
+    """The image of a manifest's row; ``series_id`` and ``volume`` choose where there are several.
+
+    Args:
+        manifest: with its root.
+        record: one of its rows.
+        suv: uptake values of PET, as ``read`` gives them.
+    """
     path = manifest.resolve(record)
     if record.series_id and (path.is_dir() or is_dicom(path)):
         from medssl.io.dicom.survey import one_series
 
         one = guarded(lambda: one_series(path, record.series_id), path)
-        return checked(guarded(one.read, path), path)
-    return read(path, volume=int(record.volume) if record.volume.strip() else None)
+        return checked(guarded(lambda: one.read(suv=suv), path), path)
+    return read(path, volume=int(record.volume) if record.volume.strip() else None, suv=suv)
 
 
 def load(

@@ -27,6 +27,7 @@ class Data:
         percentiles: percentiles that become 0 and 1 for all other rows.
         zscore: in their place mean ∓ this many standard deviations.
         n4: correct the bias field of MR.
+        suv: read PET in uptake values.
         split: which rows are used; null for all.
         workers: processes that load.
         sequences: names of the manifest's ``modality`` column that become the channels of one image a study, missing
@@ -43,6 +44,7 @@ class Data:
     percentiles: tuple[float, float] = (0.5, 99.5)
     zscore: float | None = None
     n4: bool = False
+    suv: bool = False
     split: str | None = None
     workers: int = 0
     sequences: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class Data:
             percentiles=self.percentiles,
             zscore=self.zscore,
             n4=self.n4,
+            suv=self.suv,
         )
 
 

@@ -29,6 +29,8 @@ def key_of(content: str, record: Record, settings: StoreSettings) -> str:
         settings: with the spacing in numbers.
     """
     facts = [FORMAT, content, settings.contract(), settings.windowed(record.modality), record.series_id]
+    if settings.suv:
+        facts.append(settings.uptake(record.modality))
     if record.volume:
         facts.append(record.volume)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
@@ -47,7 +49,7 @@ def build_entry(manifest: Manifest, key: str, entries: Path, settings: StoreSett
     """
     record = manifest.records[0]
     image = manifest.resolve(record)
-    volume = read_record(manifest, record)
+    volume = read_record(manifest, record, suv=settings.uptake(record.modality))
     try:
         done = process(volume, settings, read_record_label(manifest, record, volume), record.modality)
     except MedsslError as error:

@@ -24,6 +24,7 @@ class StoreSettings:
         zscore: in their place mean ∓ this many standard deviations of the values in the body's box.
         n4: correct the bias field of MR (rows whose modality is named and not CT, PET or the like) before anything
             else.
+        suv: PET (rows of modality PT) in uptake values by body weight; needs its DICOM.
 
     Raises:
         RecipeError: a value is out of range.
@@ -35,6 +36,7 @@ class StoreSettings:
     percentiles: tuple[float, float] = (0.5, 99.5)
     zscore: float | None = None
     n4: bool = False
+    suv: bool = False
 
     def __post_init__(self) -> None:
         sides = sorted("LR PA IS".index(letter) // 3 for letter in self.orientation if letter in "LRPAIS")
@@ -53,6 +55,10 @@ class StoreSettings:
         """Whether ``window_hu`` applies to a row of this modality."""
         return self.window_hu is not None and modality.strip().upper() in ("", "CT")
 
+    def uptake(self, modality: str) -> bool:
+        """Whether a row of this modality is read in uptake values."""
+        return self.suv and modality.strip().upper() in ("PT", "PET")
+
     def with_spacing(self, spacing_mm: Triple) -> StoreSettings:
         """The settings with the median's numbers in place of the word."""
         return replace(self, spacing_mm=spacing_mm)
@@ -63,7 +69,7 @@ class StoreSettings:
         Example:
             >>> StoreSettings(window_hu=(-175, 250)).contract()
             {'orientation': 'RAS', 'spacing_mm': None, 'window_hu': [-175.0, 250.0], 'percentiles': [0.5, 99.5],
-             'zscore': None, 'n4': False}
+             'zscore': None, 'n4': False, 'suv': False}
         """
         spacing: Any = self.spacing_mm
         if spacing is not None and spacing != "median":
@@ -76,6 +82,7 @@ class StoreSettings:
             "percentiles": [float(value) for value in self.percentiles],
             "zscore": None if self.zscore is None else float(self.zscore),
             "n4": self.n4,
+            "suv": self.suv,
         }
 
     @classmethod
@@ -91,6 +98,7 @@ class StoreSettings:
             percentiles=(low, high),
             zscore=data.get("zscore"),
             n4=bool(data.get("n4", False)),
+            suv=bool(data.get("suv", False)),
         )
 
 

@@ -159,6 +159,8 @@ def of_preparation(result: Result) -> list[str]:
         low_high = f"mean ∓ {settings['zscore']:g} standard deviations become 0 and 1"
     if settings["n4"]:
         low_high += "; the bias field of MR is corrected"
+    if settings["suv"]:
+        low_high += "; PET in uptake values"
     if window is not None:
         low_high = f"{window[0]:g} and {window[1]:g} HU become 0 and 1 (without HU: {low_high})"
     aside = result["quarantined"]

@@ -53,6 +53,7 @@ def prepare(
         None, "--zscore", metavar="N", help="Mean ∓ N standard deviations become 0 and 1, not percentiles."
     ),
     n4: bool = typer.Option(False, "--n4", help="Correct the bias field of MR first."),
+    suv: bool = typer.Option(False, "--suv", help="Read PET in uptake values (SUV by body weight)."),
     jobs: int | None = typer.Option(
         None, "--jobs", min=1, metavar="N", help="Processes; by default as many as cores and memory allow."
     ),
@@ -81,6 +82,7 @@ def prepare(
             window_hu=_window(window),
             zscore=zscore,
             n4=n4,
+            suv=suv,
             recipe=recipe,
             jobs=jobs,
             verify=verify,
