@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from medssl.store.store import Store
 from medssl.views.about import About
 from medssl.views.augment import AUGMENTATIONS
 from medssl.views.grid import Box, Grid
-from medssl.views.sample import sample
+from medssl.views.sample import Place, Sampled, sample
 from medssl.views.scan import scan_of
 from medssl.views.spatial import apply_spatial, draw_spatial
 from medssl.views.view import IDS, Augmentation, MaskPolicy, Role, Scan, View
@@ -25,6 +25,42 @@ from medssl.views.warp import Warp
 from medssl.volume import spacing_of
 
 Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A view before any voxel is read.
+
+    Args:
+        params: what was drawn, ``View.params``.
+        grid: where its voxels will lie.
+        augment: what will change its values.
+    """
+
+    params: dict[str, Any]
+    grid: Grid
+    augment: Sequence[Augmentation]
+
+
+def draw_views(
+    store: Store, positions: Sequence[int], roles: Mapping[str, Role], rng: np.random.Generator
+) -> dict[str, list[Drawn]]:
+    """Draw the views of one sample; see ``make_views``."""
+    grids: dict[str, Sequence[Grid]] = {}
+    scans: dict[str, Scan] = {}
+    out: dict[str, list[Drawn]] = {}
+    for name, role in roles.items():
+        if role.record >= len(positions):
+            raise RecipeError(f"asks for scan {role.record} of samples of {len(positions)}", path=name)
+        position = positions[role.record]
+        scan = scan_of(store, position)
+        if scans:
+            scan = replace(scan, others=dict(scans))
+        scans[name] = scan
+        crops = role.crop.draw(scan, role.count, rng, grids)
+        out[name] = [_draw(store, position, name, role, crop, rng) for crop in crops]
+        grids[name] = [view.grid for view in out[name]]
+    return out
 
 
 def make_views(
@@ -45,23 +81,22 @@ def make_views(
         RecipeError: a role asks for what its views cannot have.
         InputError: a damaged entry, or no label map where one is asked for.
     """
-    drawn: dict[str, Sequence[Grid]] = {}
-    scans: dict[str, Scan] = {}
-    out: dict[str, list[View]] = {}
-    for name, role in roles.items():
-        if role.record >= len(positions):
-            raise RecipeError(f"asks for scan {role.record} of samples of {len(positions)}", path=name)
-        position = positions[role.record]
-        scan = replace(scan_of(store, position), others=dict(scans))
-        scans[name] = scan
-        grids = role.crop.draw(scan, role.count, rng, drawn)
-        views = []
-        for grid in grids:
-            params = _draw(store, position, name, role, grid, rng)
-            views.append(_make(store, params, role.augment))
-        drawn[name] = [view.grid for view in views]
-        out[name] = views
-    return out
+    drawn = draw_views(store, positions, roles, rng)
+    return {name: [make_view(store, view) for view in views] for name, views in drawn.items()}
+
+
+def make_view(store: Store, drawn: Drawn, into: Place | None = None) -> View:
+    """A drawn view, made.
+
+    Args:
+        store: the store.
+        drawn: the view.
+        into: where its image and valid shall lie, of their shapes; new memory by default.
+
+    Raises:
+        InputError: a damaged entry, or no label map where one is asked for.
+    """
+    return _make(store, drawn.params, drawn.grid, drawn.augment, into)
 
 
 def replay(store: Store, params: Params, augment: Sequence[Augmentation] | None = None) -> View:
@@ -79,10 +114,10 @@ def replay(store: Store, params: Params, augment: Sequence[Augmentation] | None 
         augment = [_registered(name) for name, _ in params["augment"]]
     if store.ids(params["position"])["record"] != params["record"]:
         raise UsageError(f"the view was made from another scan than the store's number {params['position']}")
-    return _make(store, params, augment)
+    return _make(store, params, apply_spatial(_grid(params["grid"]), params["spatial"]), augment)
 
 
-def _draw(store: Store, position: int, name: str, role: Role, grid: Grid, rng: np.random.Generator) -> dict[str, Any]:
+def _draw(store: Store, position: int, name: str, role: Role, grid: Grid, rng: np.random.Generator) -> Drawn:
     about = _about(store, position, grid)
     params: dict[str, Any] = {
         "role": name,
@@ -96,7 +131,7 @@ def _draw(store: Store, position: int, name: str, role: Role, grid: Grid, rng: n
     if role.masks is not None:
         masks = role.masks.draws(_cells(name, grid.shape, role.masks), rng, role.draws)
         params["hidden"] = {"shape": list(masks.shape), "bits": np.packbits(masks).tobytes().hex()}
-    return params
+    return Drawn(params, apply_spatial(grid, params["spatial"]), role.augment)
 
 
 def _about(store: Store, position: int, grid: Grid) -> About:
@@ -104,10 +139,10 @@ def _about(store: Store, position: int, grid: Grid) -> About:
     return About(spacing_of(grid.affine), store.modality(position), voxels.low, voxels.high)
 
 
-def _make(store: Store, params: Params, augment: Sequence[Augmentation]) -> View:
+def _make(store: Store, params: Params, grid: Grid, augment: Sequence[Augmentation], into: Place | None = None) -> View:
     position = params["position"]
-    grid = apply_spatial(_grid(params["grid"]), params["spatial"])
-    image, valid, label = _sampled(store, position, grid, params["label"])
+    sampled, valid, label = _sampled(store, position, grid, params["label"], into)
+    image = sampled
     for part, (_, numbers) in zip(augment, params["augment"], strict=True):
         if numbers:
             image = part.apply(image, numbers)
@@ -115,7 +150,7 @@ def _make(store: Store, params: Params, augment: Sequence[Augmentation]) -> View
         # padding is no tissue: noise or brightness must not make it look like some
         image = image.masked_fill(~valid, 0.0)
     return View(
-        image=image,
+        image=image if into is None or image is sampled else sampled.copy_(image),
         grid=grid,
         valid=valid,
         ids=dict.fromkeys(IDS, -1) | store.ids(position),
@@ -127,22 +162,27 @@ def _make(store: Store, params: Params, augment: Sequence[Augmentation]) -> View
     )
 
 
-def _sampled(store: Store, position: int, grid: Grid, label: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+def channels_of(store: Store, position: int) -> tuple[int, int]:
+    """Channels of the image and of ``valid`` of a place's views."""
+    if store.sequences:
+        return len(store.sequences), len(store.sequences)
+    return store.entry(position).voxels.shape[0], 1
+
+
+def _sampled(store: Store, position: int, grid: Grid, label: bool, into: Place | None) -> Sampled:
     """The voxels of a grid; of a study one channel a sequence, each valid where its scan is."""
+    if not store.sequences:
+        return sample(store, position, grid, label, into)
     scans = store.channels(position)
-    if len(scans) == 1 and not store.sequences:
-        return sample(store, position, grid, label)
-    images, insides = [], []
-    for one in scans:
+    shape = (len(scans), *grid.shape)
+    image, valid = (torch.empty(shape), torch.empty(shape, dtype=torch.bool)) if into is None else into
+    for number, one in enumerate(scans):
+        place = (image[number : number + 1], valid[number : number + 1])
         if one is None:
-            images.append(torch.zeros(1, *grid.shape))
-            insides.append(torch.zeros(1, *grid.shape, dtype=torch.bool))
-            continue
-        image, valid, _ = sample(one[0], one[1], grid)
-        images.append(image)
-        insides.append(valid)
-    found = sample(store, position, grid, label)[2] if label else None
-    return torch.cat(images), torch.cat(insides), found
+            image[number], valid[number] = 0.0, False
+        else:
+            sample(one[0], one[1], grid, into=place)
+    return image, valid, sample(store, position, grid, label)[2] if label else None
 
 
 def _cells(name: str, shape: tuple[int, int, int], masks: MaskPolicy) -> tuple[int, int, int]:

@@ -18,8 +18,11 @@ from medssl.views.kernels.choice import compiled
 
 Sampled = tuple[Tensor, Tensor, Tensor | None]
 
+Place = tuple[Tensor, Tensor]
+"""Memory for a view's image ``(C, i, j, k)`` float32 and valid ``(1, i, j, k)`` bool, each in one piece."""
 
-def sample(store: Store, position: int, grid: Grid, label: bool = False) -> Sampled:
+
+def sample(store: Store, position: int, grid: Grid, label: bool = False, into: Place | None = None) -> Sampled:
     """The voxels of a grid.
 
     Values are interpolated trilinearly between the stored integers, once, then mapped to
@@ -36,6 +39,7 @@ def sample(store: Store, position: int, grid: Grid, label: bool = False) -> Samp
         position: which scan.
         grid: where the voxels lie, in millimetres.
         label: whether the label map is wanted.
+        into: where image and valid shall lie; new memory by default.
 
     Returns:
         Image ``(C, i, j, k)`` float32, valid ``(1, i, j, k)`` bool, label ``(1, i, j, k)`` int64 (-1 where not
@@ -44,7 +48,7 @@ def sample(store: Store, position: int, grid: Grid, label: bool = False) -> Samp
     Raises:
         InputError: ``store-corrupt``; or ``label`` where there is no label map.
     """
-    return sample_block(read_block(store, position, [grid], label), grid)
+    return sample_block(read_block(store, position, [grid], label), grid, into)
 
 
 def read_block(store: Store, position: int, grids: Sequence[Grid], label: bool = False) -> Block:
@@ -74,7 +78,7 @@ def read_block(store: Store, position: int, grids: Sequence[Grid], label: bool =
     )
 
 
-def sample_block(block: Block, grid: Grid) -> Sampled:
+def sample_block(block: Block, grid: Grid, into: Place | None = None) -> Sampled:
     """The voxels of a grid from a block that holds all it needs; see ``sample``.
 
     Compiled where it can be, else by torch: the same to 1e-5 of the network's range.
@@ -84,12 +88,14 @@ def sample_block(block: Block, grid: Grid) -> Sampled:
     """
     found = places(grid, block)
     steps = steps_of(grid, block.affine)
+    if into is None:
+        into = (torch.empty((block.data.shape[0], *grid.shape)), torch.empty((1, *grid.shape), dtype=torch.bool))
     if steps is not None:
-        return _copy(block, steps, grid.shape)
+        return _copy(block, steps, grid.shape, into)
     if compiled() is not None:
-        return run.interpolate(block, grid, found)
+        return run.interpolate(block, grid, found, into)
     image, valid, label = sample_batch([block], [grid])
-    return image[0], valid[0], None if label is None else label[0]
+    return into[0].copy_(image[0]), into[1].copy_(valid[0]), None if label is None else label[0]
 
 
 def sample_batch(blocks: Sequence[Block], grids: Sequence[Grid], device: torch.device | str = "cpu") -> Sampled:
@@ -119,11 +125,13 @@ def sample_batch(blocks: Sequence[Block], grids: Sequence[Grid], device: torch.d
     return gather(blocks, grids, found, torch.device(device))
 
 
-def _copy(block: Block, steps: Steps, shape: Voxel) -> Sampled:
+def _copy(block: Block, steps: Steps, shape: Voxel, into: Place) -> Sampled:
     inside, low, high = steps.inside(shape, block.shape)
     full = all(part.stop - part.start == n for part, n in zip(inside, shape, strict=True))
-    image = (torch.empty if full else torch.zeros)((block.data.shape[0], *shape))
-    valid = torch.full((1, *shape), full)
+    image, valid = into
+    valid.fill_(full)
+    if not full:
+        image.zero_()
     mask = None if block.label is None else torch.full((1, *shape), -1, dtype=torch.int64)
     if all(part.stop > part.start for part in inside):
         place = (slice(None), *inside)
@@ -133,7 +141,8 @@ def _copy(block: Block, steps: Steps, shape: Voxel) -> Sampled:
             run.copy(block, turned, image, inside)
         else:
             image[place] = _to_network(block, turned)
-        valid[place] = True
+        if not full:
+            valid[place] = True
         if mask is not None:
             mask[place] = torch.from_numpy(_turned(block.label[box], steps).astype(np.int64))
     return image, valid, mask

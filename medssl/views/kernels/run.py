@@ -16,16 +16,16 @@ from medssl.views.kernels.choice import compiled
 Sampled = tuple[Tensor, Tensor, Tensor | None]
 
 
-def interpolate(block: Block, grid: Grid, found: Places) -> Sampled:
+def interpolate(block: Block, grid: Grid, found: Places, into: tuple[Tensor, Tensor]) -> Sampled:
     """A view's image ``(C, i, j, k)``, valid ``(1, i, j, k)`` and label ``(1, i, j, k)`` or None.
 
     Args:
         block: stored voxels.
         grid: the view.
         found: where it lies in the block.
+        into: memory of the image and of valid.
     """
-    image = np.empty((block.data.shape[0], *grid.shape), np.float32)
-    valid = np.empty(grid.shape, np.bool_)
+    image, valid = into[0].numpy(), into[1][0].numpy()
     mask = np.empty((0, 0, 0) if block.label is None else grid.shape, np.int64)
     data, strides = flat(block.data)
     label, label_strides = (_NO_LABEL, _NO_STRIDES) if block.label is None else flat(block.label)
@@ -44,11 +44,7 @@ def interpolate(block: Block, grid: Grid, found: Places) -> Sampled:
         valid,
         mask,
     )
-    return (
-        torch.from_numpy(image),
-        torch.from_numpy(valid)[None],
-        None if block.label is None else torch.from_numpy(mask)[None],
-    )
+    return *into, None if block.label is None else torch.from_numpy(mask)[None]
 
 
 def copy(block: Block, turned: NDArray[Any], image: Tensor, inside: tuple[slice, slice, slice]) -> None:
