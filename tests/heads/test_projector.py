@@ -48,3 +48,30 @@ def test_wrong_lengths_and_settings_are_refused() -> None:
         Projector(6, norm="group")  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match="layers must be above 0, got 0"):
         Projector(6, layers=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "kinds"),
+    [
+        ((6, 8, 4), {}, "Linear BatchNorm1d ReLU Linear"),  # SimCLR, BYOL and its predictor
+        ((6, 8, 4), {"norm": "none"}, "Linear ReLU Linear"),  # MoCo v2
+        (
+            (6, 8, 4),
+            {"layers": 3, "last_norm": True},  # SimSiam, MoCo v3
+            "Linear BatchNorm1d ReLU Linear BatchNorm1d ReLU Linear BatchNorm1d",
+        ),
+        ((4, 8, 4), {"last_norm": True}, "Linear BatchNorm1d ReLU Linear BatchNorm1d"),  # MoCo v3's predictor
+        ((6, 8, 4), {"layers": 3, "norm": "none", "activation": "gelu"}, "Linear GELU Linear GELU Linear"),  # DINO
+    ],
+)
+def test_the_heads_of_the_papers_are_arguments(arguments, settings, kinds):
+    head = Projector(*arguments, **settings)
+    assert " ".join(type(part).__name__ for part in head.layers) == kinds
+    last = head.layers[-1]
+    if isinstance(last, torch.nn.BatchNorm1d):
+        assert last.weight is None
+
+
+def test_an_unknown_activation_is_refused():
+    with pytest.raises(RecipeError, match="activation must be one of relu, gelu"):
+        Projector(6, activation="tanh")  # type: ignore[arg-type]

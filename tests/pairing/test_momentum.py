@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from medssl.pairing.momentum import MomentumTeacher, momentum_at
+from medssl.errors import RecipeError
+from medssl.pairing.momentum import MomentumTeacher, momentum_at, scaled_momentum
 
 
 def student(seed=0):
@@ -94,3 +95,62 @@ def test_has_no_gradient_and_leaves_the_student_trainable():
     assert not any(p.requires_grad for p in teacher.parameters())
     assert all(p.requires_grad for p in networks["net"].parameters())
     assert not {id(p) for p in teacher.parameters()} & {id(p) for p in networks["net"].parameters()}
+
+
+def with_dropout():
+    torch.manual_seed(0)
+    return {"net": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.InstanceNorm1d(4))}
+
+
+@pytest.mark.parametrize(("norms", "expected"), [("batch", True), ("running", False)])
+def test_only_norms_are_ever_in_training(norms, expected):
+    teacher = MomentumTeacher(with_dropout(), 0.9, norms=norms)
+    parts = teacher["net"]
+    for _ in range(2):
+        assert [part.training for part in parts] == [False, expected, False, expected]
+        nn.ModuleList([teacher]).eval()
+        assert not any(part.training for part in parts)
+        nn.ModuleList([teacher]).train()
+
+
+def test_statistics_of_the_batch_or_running_ones():
+    x = torch.randn(16, 3, generator=torch.Generator().manual_seed(0)) * 5
+    networks = student()
+    networks["net"](x)
+    ours, running = MomentumTeacher(networks, 0.9), MomentumTeacher(networks, 0.9, norms="running")
+    for teacher in (ours, running):
+        teacher.follow(networks)
+    expected = networks["net"](x)
+    torch.testing.assert_close(ours["net"](x), expected)
+    networks["net"].eval()
+    ours.move(networks, 0.0)
+    torch.testing.assert_close(running["net"](x[:1]), running["net"](x)[:1])
+    # statistics of its own forwards are not kept: the buffers are the student's
+    assert torch.equal(ours["net"][1].running_mean, networks["net"][1].running_mean)
+
+
+def test_several_students_move_each_towards_its_own():
+    networks = {"one": nn.Linear(2, 2), "two": nn.Linear(3, 3)}
+    teacher = MomentumTeacher(networks, 0.75)
+    teacher.follow(networks)
+    before = {name: weights(teacher[name]).clone() for name in networks}
+    with torch.no_grad():
+        networks["two"].weight.add_(4.0)
+    teacher.move(networks, 0.0)
+    assert torch.equal(weights(teacher["one"]), before["one"])
+    torch.testing.assert_close(teacher["two"].weight, networks["two"].weight - 3.0)
+
+
+def test_a_smaller_batch_moves_less_a_step_and_as_much_a_scan():
+    momentum, steps = scaled_momentum(0.99, 64, 256), 4
+    assert momentum**steps == pytest.approx(0.99)
+    assert scaled_momentum(0.99, 256, 256) == 0.99
+    with pytest.raises(ValueError, match="batches above 0"):
+        scaled_momentum(0.99, 0, 256)
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(RecipeError, match=r"momentum must be in \[0, 1\], got 1.5"):
+        MomentumTeacher(student(), 1.5)
+    with pytest.raises(RecipeError, match="norms must be one of batch, running"):
+        MomentumTeacher(student(), 0.5, norms="own")  # type: ignore[arg-type]
