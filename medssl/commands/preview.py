@@ -25,6 +25,7 @@ from medssl.loading.sampler import PatientSampler
 from medssl.manifest import Manifest, Record
 from medssl.plain_yaml import load_yaml
 from medssl.recipe import to_plain
+from medssl.store.location import is_remote
 from medssl.store.prepare import is_current
 from medssl.store.store import Store
 from medssl.views.make import make_views, replay
@@ -99,6 +100,9 @@ def _store(asked: Any, samples: int, tell: Progress) -> Iterator[Store]:
     """The recipe's own store where it is current, else one of a few scans that is gone afterwards."""
     data: Data = asked.data
     manifest = Manifest.read(data.manifest, data.root)
+    if data.store is not None and is_remote(data.store):
+        yield open_store(data, asked.out, tell)
+        return
     own = Path(data.store) if data.store is not None else Path(asked.out) / "store"
     if is_current(own, manifest, data.settings()):
         yield open_store(data, asked.out, tell)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from medssl.errors import InputError, RecipeError
 from medssl.manifest import Manifest
+from medssl.store.location import is_remote
 from medssl.store.prepare import is_current, prepare
 from medssl.store.settings import StoreSettings
 from medssl.store.store import Store
@@ -21,7 +22,8 @@ class Data:
     Args:
         manifest: the manifest's path (.csv).
         root: folder that its paths start from; the manifest's own by default.
-        store: folder of the prepared scans; ``store`` in the run's folder by default.
+        store: folder of the prepared scans; ``store`` in the run's folder by default. A place such as
+            ``s3://bucket/store`` is read through fsspec.
         spacing_mm: voxel size along i, j and k, ``median``, or null to keep each scan's own.
         window_hu: values that become 0 and 1 for CT and for rows without modality; null for percentiles.
         percentiles: percentiles that become 0 and 1 for all other rows.
@@ -81,14 +83,38 @@ def open_store(data: Data, out: str | Path, progress: Progress | None = None) ->
         InputError: a scan is refused; or no row is of the split (``too-few``).
     """
     manifest = Manifest.read(data.manifest, data.root)
-    path = Path(data.store) if data.store is not None else Path(out) / "store"
     settings = data.settings()
-    current = is_current(path, manifest, settings)
-    store = Store.open(path) if current else prepare(manifest, path, settings, progress=progress)
-    store = store.healing(manifest)
+    if data.store is not None and is_remote(data.store):
+        store = _remote(data.store, manifest, settings)
+    else:
+        path = Path(data.store) if data.store is not None else Path(out) / "store"
+        current = is_current(path, manifest, settings)
+        store = Store.open(path) if current else prepare(manifest, path, settings, progress=progress)
+        store = store.healing(manifest)
     if data.split is not None:
         store = _of_split(store, data)
     return store.studies(data.sequences) if data.sequences else store
+
+
+def _remote(place: str, manifest: Manifest, settings: StoreSettings) -> Store:
+    """A store that is read where it lies; it cannot be prepared or mended from here.
+
+    Raises:
+        InputError: it was made from another manifest or with other settings (``store-version``).
+    """
+    store = Store.open(place)
+    for what, differs in (
+        ("manifest", store.manifest_digest != manifest.digest()),
+        ("set of settings", store.asked != settings),
+    ):
+        if differs:
+            raise InputError(
+                f"the store was made with another {what} than the recipe's section data gives",
+                path=place,
+                code="store-version",
+                hint="prepare it here with medssl prepare, and copy it there",
+            )
+    return store
 
 
 def _of_split(store: Store, data: Data) -> Store:

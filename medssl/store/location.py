@@ -172,5 +172,14 @@ def location_of(path: str | Path) -> LocalFolder | RemoteFolder:
         >>> location_of("a/b").name("store.json")
         'a/b/store.json'
     """
-    text = str(path)
-    return RemoteFolder(text) if isinstance(path, str) and "://" in text else LocalFolder(Path(path))
+    return RemoteFolder(path) if isinstance(path, str) and is_remote(path) else LocalFolder(Path(path))
+
+
+def is_remote(place: str) -> bool:
+    """Whether a text names a place with a scheme and no folder of this machine.
+
+    Example:
+        >>> is_remote("s3://bucket/store"), is_remote("runs/store")
+        (True, False)
+    """
+    return "://" in place
