@@ -33,6 +33,11 @@ def _guarded(original: Any) -> Any:
     return connect
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """A name for bytes: written out they would hold the hour of their packing, and differ between processes."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 16 else None
+
+
 def pytest_configure() -> None:
     """Shut the network for the whole run: loopback only."""
     socket.socket.connect = _guarded(_connect)  # type: ignore[method-assign]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medssl.errors import MedsslError
 from medssl.io.description import Description
-from medssl.io.read import guarded
+from medssl.io.guard import guarded
 from medssl.io.sniff import sniff, suffix_of
 
 

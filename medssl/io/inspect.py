@@ -19,8 +19,9 @@ from medssl.io.describe import describe, kind_of
 from medssl.io.dicom.series import stack
 from medssl.io.dicom.survey import Survey, survey
 from medssl.io.dicom.volumes import Series
+from medssl.io.guard import guarded
 from medssl.io.parallel import in_order
-from medssl.io.read import guarded, load
+from medssl.io.read import load
 from medssl.io.values import checked
 from medssl.volume import Volume, orientation_of, spacing_of
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from medssl.errors import InputError, MedsslError, ResourceError, UsageError, from_os_error
-from medssl.io.dicom.files import dicom_files, quiet
+from medssl.errors import InputError, UsageError
+from medssl.io.dicom.files import dicom_files
 from medssl.io.folder import is_dicom
+from medssl.io.guard import guarded
 from medssl.io.labels.nearest import nearest_onto
 from medssl.io.sniff import SUFFIXES, sniff, suffix_of
 from medssl.io.values import as_label, checked, fitted
@@ -243,22 +244,3 @@ def _by_kind(
 def _kind(path: Path) -> str:
     # a pair's .img is bare numbers: its .hdr tells what it is
     return "nifti-pair" if suffix_of(path) in (".img", ".img.gz") else sniff(path)
-
-
-def guarded(work: Callable[[], T], path: Path) -> T:
-    """Run a reader; whatever it raises becomes an error that names the file (promise P54)."""
-    try:
-        with quiet():
-            return work()
-    except MedsslError as error:
-        if error.path is not None:
-            raise
-        raise InputError(error.reason, path=path, code=error.code, hint=error.hint) from error
-    except MemoryError as error:
-        raise ResourceError("not enough memory to read it", path=path, code="memory") from error
-    except OSError as error:
-        raise from_os_error(error, path) from error
-    except RecursionError as error:
-        raise InputError("corrupt: nested too deep", path=path, code="corrupt") from error
-    except Exception as error:
-        raise MedsslError(f"unexpected {type(error).__name__} while reading", path=path, code="internal") from error

@@ -14,8 +14,8 @@ from medssl.io.read import read, read_all, read_label
 from medssl.io.write import write
 from medssl.volume import Volume
 from tests.io.label_files import write_rtstruct, write_seg
-from tests.io.scans import marked, oblique, volume, write_slices
 from tests.io.labels.test_rtstruct import box
+from tests.io.scans import marked, oblique, volume, write_slices
 
 
 @pytest.fixture

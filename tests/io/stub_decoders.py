@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from medssl.io.dicom.child import Job
+from medssl.io.dicom.job import Job
 
 MARK = b"HURT"
 

@@ -7,7 +7,8 @@ import signal
 import sys
 import time
 
-from medssl.io.dicom.child import Job, decode_frame
+from medssl.io.dicom.child import decode_frame
+from medssl.io.dicom.job import Job
 
 POISON = b"POISON"
 """Frames that hold this are the ones that harm; all others are decoded."""

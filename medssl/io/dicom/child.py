@@ -15,7 +15,9 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+from medssl.io.dicom.job import Job
 
 PREFERRED: dict[str, tuple[str, ...]] = {
     "1.2.840.10008.1.2.5": ("pylibjpeg", "pydicom"),
@@ -36,35 +38,6 @@ ANSWER = struct.Struct("<BQ")
 
 OK, REFUSED = 0, 1
 MISSING, MEMORY, BROKEN = "missing", "memory", "broken"
-
-
-class Job(NamedTuple):
-    """One compressed frame of one sample a pixel.
-
-    Args:
-        syntax: the transfer syntax's UID.
-        rows: of the frame.
-        columns: of the frame.
-        bits: BitsAllocated.
-        used: BitsStored.
-        signed: PixelRepresentation.
-        seconds: after which the child is to end itself.
-        memory: bytes of address space that decoding may take on top.
-    """
-
-    syntax: str
-    rows: int
-    columns: int
-    bits: int
-    used: int
-    signed: int
-    seconds: int = 60
-    memory: int = 1 << 30
-
-    @property
-    def size(self) -> int:
-        """Bytes of the decoded frame."""
-        return self.rows * self.columns * self.bits // 8
 
 
 class MissingDecoderError(Exception):

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError, ResourceError
-from medssl.io.dicom.child import ANSWER, MEMORY, MISSING, OK, REQUEST, Job
+from medssl.io.dicom.child import ANSWER, MEMORY, MISSING, OK, REQUEST
+from medssl.io.dicom.job import Job
 
 DECODER = "medssl.io.dicom.child:decode_frame"
 _START = "import sys; sys.path[:] = sys.argv[2:]; from medssl.io.dicom.child import main; main(sys.argv[1])"

@@ -7,7 +7,7 @@ import filecmp
 import numpy as np
 
 from medssl.errors import InputError
-from medssl.io.dicom.frames import Frame
+from medssl.io.dicom.frame import Frame
 
 _SAME_MM = 0.01
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from medssl.errors import MedsslError
 from medssl.io.dicom.files import quiet, read_dataset
-from medssl.io.dicom.frames import Frame
+from medssl.io.dicom.frame import Frame
 from medssl.io.dicom.planes import plain_number, private
 
 _BLOCKS: dict[int, tuple[str, tuple[int, ...]]] = {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medssl.errors import InputError
 from medssl.io.dicom.files import read_dataset
-from medssl.io.dicom.frames import Frame
+from medssl.io.dicom.frame import Frame
 from medssl.io.dicom.planes import single_frame
 from medssl.io.dicom.tags import numbers, raw, text, whole
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from medssl.errors import InputError
 from medssl.io.dicom.concatenation import Part
-from medssl.io.dicom.frames import Frame
+from medssl.io.dicom.frame import Frame
 from medssl.io.dicom.kinds import unfit_component
 from medssl.io.dicom.lut import modality_table
 from medssl.io.dicom.planes import hard_values, inverted, modality_of, plain_number, soft_values, thickness_of, unit_of

@@ -7,115 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from medssl.errors import InputError, MedsslError
-from medssl.io.dicom.concatenation import Part, missing_parts
+from medssl.io.dicom.concatenation import missing_parts
 from medssl.io.dicom.files import dicom_files, quiet
-from medssl.io.dicom.headers import Source, read_headers
+from medssl.io.dicom.frame import HARD, Frame
+from medssl.io.dicom.headers import read_headers
 from medssl.io.dicom.kinds import other_object, unfit_image
-from medssl.io.dicom.lut import Table
-from medssl.io.dicom.tags import text
-
-HARD = ("PatientID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType", "EchoTime", "DiffusionBValue")
-SOFT = (
-    "TemporalPositionIdentifier",
-    "AcquisitionNumber",
-    "EchoNumbers",
-    "DiffusionGradientOrientation",
-    "InversionTime",
-    "FlipAngle",
-    "RepetitionTime",
-    "TriggerTime",
-    "FrameReferenceTime",
-    "AcquisitionTime",
-    "ContentTime",
-    "ConvolutionKernel",
-)
-"""HARD tags always separate volumes; SOFT ones only where slices would otherwise lie on top of each other."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Where an image plane lies in a picture that holds several side by side.
-
-    Args:
-        number: of the plane in the picture, from 1.
-        top: its first row.
-        left: its first column.
-        picture: rows, columns of the whole picture.
-    """
-
-    number: int
-    top: int
-    left: int
-    picture: tuple[int, int]
-
-    def cut(self, stored: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-        """The plane's own part of the picture."""
-        return stored[self.top : self.top + shape[0], self.left : self.left + shape[1]]
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One image plane with its geometry, before its pixels are read.
-
-    Args:
-        path: the file.
-        index: the frame in a multi-frame file, else None.
-        shape: rows, columns.
-        position: centre of the first pixel, LPS millimetres.
-        directions: ``(2, 3)``, along a row and along a column.
-        spacing: millimetres between rows, between columns.
-        rescale: slope and intercept.
-        hard: values that always separate volumes.
-        soft: values that separate volumes where positions coincide.
-        modality: CT, MR, PT, …
-        inverted: MONOCHROME1 (stored values are kept).
-        study: StudyInstanceUID as it stands, never to be output.
-        table: a modality lookup table, in the place of ``rescale``.
-        tile: the plane's place in a mosaic; the file's picture has then another shape than the plane.
-        instance: SOPInstanceUID as it stands, never to be output.
-        unit: of the real values, where a tag says it: HU, GY, BQML, …
-        thickness: SliceThickness in millimetres, 0 where it is not said; it decides nothing.
-        unfit: why the plane, although it has a place, can be no part of a volume (one part of complex numbers).
-        part: the file's place in a concatenation.
-        source: the file as its header was read, and where its plain pixels lie.
-    """
-
-    path: Path
-    index: int | None
-    shape: tuple[int, int]
-    position: NDArray[np.float64]
-    directions: NDArray[np.float64]
-    spacing: NDArray[np.float64]
-    rescale: tuple[float, float]
-    hard: tuple[str, ...]
-    soft: tuple[str, ...]
-    modality: str
-    inverted: bool = False
-    study: str = ""
-    table: Table | None = None
-    tile: Tile | None = None
-    instance: str = ""
-    unit: str = ""
-    thickness: float = 0.0
-    unfit: str = ""
-    part: Part | None = None
-    source: Source | None = None
-
-    @property
-    def stored_shape(self) -> tuple[int, int]:
-        """Rows and columns of the picture as it is stored."""
-        return self.shape if self.tile is None else self.tile.picture
-
-    @property
-    def name(self) -> str:
-        """File name, with the frame's number from 1 where there are several."""
-        if self.tile is not None:
-            return f"{self.path.name} tile {self.tile.number}"
-        return self.path.name if self.index is None else f"{self.path.name} frame {self.index + 1}"
+from medssl.io.dicom.planes import NUCLEAR, RT_DOSE, is_mosaic, single_frame
+from medssl.io.dicom.tags import raw, text, whole
 
 
 @dataclass(frozen=True)
@@ -150,9 +49,6 @@ def frames_in(
             one is raised, as is a folder without images.
         progress: called with files done, files in all, and what is being done.
     """
-    # the readers of planes make the records that this file declares
-    from medssl.io.dicom.planes import frames_of
-
     frames: list[Frame] = []
     others: list[tuple[Path, str]] = []
     unfit: list[tuple[Path, str, str]] = []
@@ -203,3 +99,40 @@ def frames_in(
             hint="medssl inspect says what is in a folder",
         )
     return Found(tuple(frames), tuple(others))
+
+
+def frames_of(dataset: Any, path: Path) -> list[Frame]:
+    """The image planes of one file.
+
+    Args:
+        dataset: its header.
+        path: the file, for messages.
+
+    Raises:
+        InputError: a tag that places a plane is missing or senseless, or planes lie where no tag says.
+    """
+    if "PerFrameFunctionalGroupsSequence" in dataset:
+        from medssl.io.dicom.enhanced import enhanced_frames
+
+        return enhanced_frames(dataset, path)
+    sop_class = text(dataset, "SOPClassUID")
+    if sop_class == RT_DOSE:
+        from medssl.io.dicom.dose import dose_frames
+
+        return dose_frames(dataset, path)
+    if sop_class == NUCLEAR:
+        from medssl.io.dicom.nuclear import nuclear_frames
+
+        return nuclear_frames(dataset, path)
+    if is_mosaic(dataset):
+        from medssl.io.dicom.mosaic import mosaic_frames
+
+        return mosaic_frames(dataset, path)
+    count = whole(dataset, "NumberOfFrames", path) if raw(dataset, "NumberOfFrames") else 1
+    if count > 1:
+        raise InputError(
+            "a multi-frame object without functional groups: where its frames lie is not said",
+            path=path,
+            code="not-a-volume",
+        )
+    return [single_frame(dataset, path)]

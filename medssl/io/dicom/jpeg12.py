@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medssl.io.dicom.child import Job
+from medssl.io.dicom.job import Job
 
 
 def extended(job: Job, frame: bytes) -> bytes:

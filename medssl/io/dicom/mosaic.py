@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medssl.errors import InputError
 from medssl.io.dicom.files import read_dataset
-from medssl.io.dicom.frames import Frame, Tile
+from medssl.io.dicom.frame import Frame, Tile
 from medssl.io.dicom.planes import private, single_frame
 from medssl.io.dicom.siemens_csa import csa_numbers
 from medssl.io.dicom.tags import numbers

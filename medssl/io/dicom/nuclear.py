@@ -10,7 +10,7 @@ import numpy as np
 
 from medssl.errors import InputError
 from medssl.io.dicom.files import read_dataset
-from medssl.io.dicom.frames import Frame
+from medssl.io.dicom.frame import Frame
 from medssl.io.dicom.lut import modality_table
 from medssl.io.dicom.planes import hard_values, inverted, modality_of, soft_values, unit_of
 from medssl.io.dicom.tags import numbers, orientation, pixel_spacing, raw, rescale, text, whole

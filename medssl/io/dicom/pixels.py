@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from medssl.errors import InputError, from_os_error
 from medssl.io.dicom.codecs import Children, parallel, shared_children
 from medssl.io.dicom.files import parse, quiet, refuse_bomb
-from medssl.io.dicom.frames import Frame
+from medssl.io.dicom.frame import Frame
 from medssl.io.dicom.headers import Place, Seal
 from medssl.io.dicom.plain import Odd
 from medssl.io.dicom.series import Stack

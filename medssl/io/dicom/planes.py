@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from medssl.errors import InputError
-from medssl.io.dicom.frames import HARD, SOFT, Frame
+from medssl.io.dicom.frame import HARD, SOFT, Frame
 from medssl.io.dicom.lut import modality_table
-from medssl.io.dicom.tags import numbers, orientation, pixel_spacing, raw, rescale, text, whole
+from medssl.io.dicom.tags import numbers, orientation, pixel_spacing, rescale, text, whole
 
 RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 NUCLEAR = "1.2.840.10008.5.1.4.1.1.20"
@@ -27,43 +26,6 @@ _NUMBERS = frozenset(
         "FrameReferenceTime",
     ]
 )
-
-
-def frames_of(dataset: Any, path: Path) -> list[Frame]:
-    """The image planes of one file.
-
-    Args:
-        dataset: its header.
-        path: the file, for messages.
-
-    Raises:
-        InputError: a tag that places a plane is missing or senseless, or planes lie where no tag says.
-    """
-    if "PerFrameFunctionalGroupsSequence" in dataset:
-        from medssl.io.dicom.enhanced import enhanced_frames
-
-        return enhanced_frames(dataset, path)
-    sop_class = text(dataset, "SOPClassUID")
-    if sop_class == RT_DOSE:
-        from medssl.io.dicom.dose import dose_frames
-
-        return dose_frames(dataset, path)
-    if sop_class == NUCLEAR:
-        from medssl.io.dicom.nuclear import nuclear_frames
-
-        return nuclear_frames(dataset, path)
-    if is_mosaic(dataset):
-        from medssl.io.dicom.mosaic import mosaic_frames
-
-        return mosaic_frames(dataset, path)
-    count = whole(dataset, "NumberOfFrames", path) if raw(dataset, "NumberOfFrames") else 1
-    if count > 1:
-        raise InputError(
-            "a multi-frame object without functional groups: where its frames lie is not said",
-            path=path,
-            code="not-a-volume",
-        )
-    return [single_frame(dataset, path)]
 
 
 def is_mosaic(dataset: Any) -> bool:

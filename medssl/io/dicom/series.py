@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medssl.errors import InputError
 from medssl.io.dicom.copies import double_error
-from medssl.io.dicom.frames import Frame
+from medssl.io.dicom.frame import Frame
 from medssl.io.dicom.split import STEP_TOLERANCE, doubles, normal_of, places, tolerance_mm, typical_step
 from medssl.volume import LPS_TO_RAS
 

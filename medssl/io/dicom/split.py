@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.io.dicom.diffusion import with_directions
-from medssl.io.dicom.frames import SOFT, Frame
+from medssl.io.dicom.frame import SOFT, Frame
 
 SAME_DIRECTION = 1e-3
 SAME_SPACING = 1e-4

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medssl.errors import InputError
-from medssl.io.dicom.child import Job
 from medssl.io.dicom.encapsulated import is_whole, picture_size, single_frame
-from medssl.io.dicom.frames import Frame
+from medssl.io.dicom.frame import Frame
 from medssl.io.dicom.headers import Place
+from medssl.io.dicom.job import Job
 from medssl.io.dicom.plain import Odd
 from medssl.io.dicom.tags import raw, whole
 from medssl.io.dicom.values import rescaled

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medssl.io.dicom.frames import Frame
+from medssl.io.dicom.frame import Frame
 
 _WHOLE = {"int16": 16, "int32": 32, "int64": 64}
 

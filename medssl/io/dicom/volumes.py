@@ -9,7 +9,8 @@ import numpy as np
 
 from medssl.errors import InputError
 from medssl.identifiers import hashed
-from medssl.io.dicom.frames import HARD, Frame, find_frames
+from medssl.io.dicom.frame import HARD, Frame
+from medssl.io.dicom.frames import find_frames
 from medssl.io.dicom.pixels import read_pixels
 from medssl.io.dicom.series import stack
 from medssl.io.dicom.split import SAME_DIRECTION, SAME_SPACING, split

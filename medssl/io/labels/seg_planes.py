@@ -82,8 +82,8 @@ class SegPlanes:
 
     def _decoded(self, index: int) -> NDArray[Any]:
         """A compressed frame, decoded in a child process: a codec may crash on a hostile one."""
-        from medssl.io.dicom.child import Job
         from medssl.io.dicom.codecs import shared_children
+        from medssl.io.dicom.job import Job
 
         if self._bits == 1:
             raise InputError(

@@ -155,7 +155,7 @@ def test_a_forked_daemon_has_children_of_its_own(children):
 
 _PARENT = """
 import sys
-from medssl.io.dicom.child import Job
+from medssl.io.dicom.job import Job
 from medssl.io.dicom.codecs import Children
 own = Children("tests.io.stub_decoders:own_number")
 voxels = own.decode(Job("1.2.840.10008.1.2.5", 4, 4, 16, 16, 0), b"", "x").reshape(-1)
@@ -179,7 +179,7 @@ def test_p55_no_child_outlives_its_parent():
 
 _BUSY = """
 import threading, time
-from medssl.io.dicom.child import Job
+from medssl.io.dicom.job import Job
 from medssl.io.dicom.codecs import Children
 own = Children("tests.io.stub_decoders:hangs")
 job = Job("1.2.840.10008.1.2.5", 4, 4, 16, 16, 0)

@@ -11,11 +11,12 @@ import pytest
 
 from medssl.errors import MedsslError
 from medssl.io.dicom.files import quiet
+from medssl.io.dicom.frames import frames_of
 from medssl.io.dicom.headers import read_header
 from medssl.io.dicom.needed import HEADER_TAGS, PRIVATE_TAGS
 from medssl.io.dicom.pixels import read_pixels
 from medssl.io.dicom.plain import Odd, Tags, plain_value
-from medssl.io.dicom.planes import frames_of, private
+from medssl.io.dicom.planes import private
 from medssl.io.dicom.series import stack
 from medssl.io.dicom.split import split
 from medssl.io.dicom.tags import raw, text
