@@ -127,3 +127,10 @@ def test_self_training_targets_are_sharper():
 def test_two_vectors_at_least():
     with pytest.raises(ValueError, match="two or more vectors, got 1"):
         dense_aggregation(torch.ones(1, 2), torch.zeros(1, 1))
+
+
+def test_a_row_whose_community_is_empty_in_the_other_view_has_no_positive():
+    means, present = community_means(units(4), torch.eye(3)[[0, 0, 2, 2]])
+    relation = community_relation(torch.eye(3)[[1, 0, 2, 2]], means, present)
+    assert not relation.positive[0].any()
+    assert relation.positive[1:].sum() == 3

@@ -77,3 +77,9 @@ def test_the_code_of_all_stages_is_a_bijection():
     assert codes.tolist() == list(range(24))
     with pytest.raises(ValueError, match="a label of 3 clusters is below 3, got 3"):
         combined_labels([torch.tensor([3])], [3])
+
+
+def test_an_empty_cluster_moves_to_the_farthest_vector():
+    rows = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 5.0]])
+    moved = module._means(rows, torch.tensor([0, 0, 0]), torch.tensor([0.0, 1.0, 50.0]), 2)
+    torch.testing.assert_close(moved, torch.tensor([[2.0, 5 / 3], [5.0, 5.0]]))
