@@ -14,6 +14,7 @@ import numpy as np
 from medssl import draws
 from medssl.commands.finetune import FinetuneRecipe, untrained
 from medssl.commands.networks import in_channels_of, make_encoder
+from medssl.commands.policies import Asked, crop_stage, masked_stages
 from medssl.commands.pretrain import PretrainRecipe
 from medssl.commands.recipe import verb_of
 from medssl.commands.recipe_files import find_recipe
@@ -40,6 +41,8 @@ def preview(
     out: str | Path = "preview.html",
     samples: int = 2,
     step: int = 0,
+    crop: Asked | None = None,
+    mask: Asked | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Draw the views of a few samples and write them as one page.
@@ -53,6 +56,9 @@ def preview(
         out: the page to write (.html).
         samples: how many samples of each stage.
         step: of the run that is shown: every step draws other views, always the same ones for the same step.
+        crop: a crop policy that is shown in the place of the method's: a name of ``medssl.views.crops`` or
+            ``{name: …, settings}``.
+        mask: a mask policy, of ``medssl.views.masks``, likewise.
         progress: told what is being done.
 
     Returns:
@@ -72,16 +78,23 @@ def preview(
         raise UsageError("expected the name of a .html file", path=out)
     tell = progress or silent
     asked = _asked(recipe, overrides)
+    # a slip in a name is told before any scan is read
+    if crop is not None:
+        crop_stage(crop, asked.views, None, asked.seed, False)
+    if mask is not None:
+        masked_stages(mask, ())
     with _store(asked, samples, tell) as store:
-        method = _method(asked, store)
-        name = asked.method.name if isinstance(asked, PretrainRecipe) else asked.task.name
+        planned = _stages(asked, store, crop)
+        if mask is not None:
+            planned = masked_stages(mask, planned)
+        name = planned[0].name if crop is not None else _name(asked)
         page = Page(
             f"Views of {name}",
             f"What step {step} would see of {min(samples, len(store))} samples, before anything is trained.",
             facts=[(key, str(value)) for key, value in _flat(to_plain(asked.views))],
         )
         stages = []
-        for number, stage in enumerate(method.stages(asked.optim.steps, asked.views)):
+        for number, stage in enumerate(planned):
             tell(number, number + 1, f"drawing {stage.name}")
             stages.append(_show(page, store, stage, samples, step, asked.seed))
         return {"page": str(page.write(out)), "scans": len(store), "stages": stages}
@@ -128,6 +141,18 @@ def _few(manifest: Manifest, samples: int, labelled: bool) -> tuple[Record, ...]
     ordered = sorted(manifest.records, key=lambda record: labelled and not record.label)
     patients = list(dict.fromkeys(record.patient_id for record in ordered))[: max(2, samples)]
     return tuple(record for record in manifest.records if record.patient_id in patients)
+
+
+def _stages(asked: Any, store: Store, crop: Asked | None) -> Sequence[Stage]:
+    if crop is not None:
+        return [crop_stage(crop, asked.views, store, asked.seed, isinstance(asked, FinetuneRecipe))]
+    planned: Sequence[Stage] = _method(asked, store).stages(asked.optim.steps, asked.views)
+    return planned
+
+
+def _name(asked: Any) -> str:
+    name: str = asked.method.name if isinstance(asked, PretrainRecipe) else asked.task.name
+    return name
 
 
 def _method(asked: Any, store: Store) -> Any:

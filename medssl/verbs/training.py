@@ -99,6 +99,12 @@ def preview(
     out: Path = typer.Option(Path("preview.html"), "--out", metavar="PAGE", help="The page to write (.html)."),
     samples: int = typer.Option(2, "--samples", min=1, metavar="N", help="Samples of each stage."),
     step: int = typer.Option(0, "--step", min=0, metavar="N", help="Which step's draws are shown."),
+    crop: str | None = typer.Option(
+        None, "--crop", metavar="POLICY", help="Crops in the method's place: slices or '{name: partitions, parts: 3}'."
+    ),
+    mask: str | None = typer.Option(
+        None, "--mask", metavar="POLICY", help="Masks likewise: tubes or '{name: blocks, ratio: 0.5, draws: 2}'."
+    ),
     json: bool = JSON,
 ) -> None:
     """Look at a recipe's views before training.
@@ -109,7 +115,9 @@ def preview(
     from medssl.commands.preview import preview as run
 
     with progressing() as progress:
-        result = run(recipe, overrides or (), out=out, samples=samples, step=step, progress=progress)
+        result = run(
+            recipe, overrides or (), out=out, samples=samples, step=step, crop=crop, mask=mask, progress=progress
+        )
     answer(result, json, readable.of_preview(result))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ class Scan:
     others: Mapping[str, Scan] = field(default_factory=dict)
 
 
+@runtime_checkable
 class CropPolicy(Protocol):
     """Where the views of a role lie."""
 
