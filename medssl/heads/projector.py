@@ -2,16 +2,14 @@
 
 The papers' heads by arguments, with the lengths that they use for a ResNet-50 (w is the encoder's width):
 
-| paper | arXiv | projector | predictor |
-|---|---|---|---|
-| SimCLR | 2002.05709 | ``(w, 2048, 128)`` | |
-| MoCo v2 | 2003.04297 | ``(w, 2048, 128, norm="none")`` | |
-| MoCo v3 | 2104.02057 | ``(w, 4096, 256, layers=3, last_norm=True)`` | ``(256, 4096, 256, last_norm=True)`` |
-| BYOL | 2006.07733 | ``(w, 4096, 256)`` | ``(256, 4096, 256)`` |
-| SimSiam | 2011.10566 | ``(w, 2048, 2048, layers=3, last_norm=True)`` | ``(2048, 512, 2048)`` |
-| SwAV | 2006.09882 | ``(w, 2048, 128)``, then ``Prototypes(128, K, unit="after_step")`` | |
-| DINO | 2104.14294 | ``PrototypeHead(w, K)`` | |
-| Barlow Twins, VICReg | 2103.03230, 2105.04906 | ``(w, 8192, 8192, layers=3)`` | |
+* SimCLR (arXiv 2002.05709): ``(w, 2048, 128)``
+* MoCo v2 (2003.04297): ``(w, 2048, 128, norm="none")``
+* MoCo v3 (2104.02057): ``(w, 4096, 256, layers=3, last_norm=True)``, predictor ``(256, 4096, 256, last_norm=True)``
+* BYOL (2006.07733): ``(w, 4096, 256)``, predictor ``(256, 4096, 256)``
+* SimSiam (2011.10566): ``(w, 2048, 2048, layers=3, last_norm=True)``, predictor ``(2048, 512, 2048)``
+* SwAV (2006.09882): ``(w, 2048, 128)``, then ``Prototypes(128, K, unit="after_step")``
+* DINO (2104.14294): ``PrototypeHead(w, K)``
+* Barlow Twins (2103.03230), VICReg (2105.04906): ``(w, 8192, 8192, layers=3)``
 
 MoCo v3 on a ResNet has two layers and not three.
 """

@@ -29,8 +29,8 @@ def same(name: str, rows: Members, columns: Members | None = None) -> Tensor:
         [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
     """
     first, second = rows.ids(name), (rows if columns is None else columns).ids(name)
-    known = (first >= 0)[:, None] & (second >= 0)[None, :]
-    return _off_diagonal(known & (first[:, None] == second[None, :]), columns)
+    # in place: a bank has hundreds of millions of pairs; of two equal ids one is enough to look at
+    return _off_diagonal((first[:, None] == second[None, :]).logical_and_((first >= 0)[:, None]), columns)
 
 
 def differ(name: str, rows: Members, columns: Members | None = None) -> Tensor:
@@ -42,8 +42,28 @@ def differ(name: str, rows: Members, columns: Members | None = None) -> Tensor:
         [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
     """
     first, second = rows.ids(name), (rows if columns is None else columns).ids(name)
-    known = (first >= 0)[:, None] & (second >= 0)[None, :]
-    return known & (first[:, None] != second[None, :])
+    # in place: a bank has hundreds of millions of pairs
+    return (first[:, None] != second[None, :]).logical_and_(second >= 0).logical_and_((first >= 0)[:, None])
+
+
+def kinds(rows: Members, columns: Members | None = None) -> dict[str, Tensor]:
+    """What a run's health is told by: pairs of one sample, of one patient beside them, and of two patients.
+
+    Returns:
+        ``positive``, ``same_patient`` and ``other_patient``, each ``(n, M)`` bool; no pair stands in two of them.
+
+    Example:
+        >>> found = kinds(Members(torch.tensor([0, 0, 1, 2]), torch.tensor([5, 5, 5, 6])))
+        >>> [found[name][0].int().tolist() for name in found]
+        [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    """
+    positive = same("sample", rows, columns)
+    patient = same("patient", rows, columns) & ~positive
+    return {
+        "positive": positive,
+        "same_patient": patient,
+        "other_patient": differ("patient", rows, columns) & ~positive,
+    }
 
 
 def overlap(rows: Members, columns: Members | None = None, *, within: str = "record", union: bool = False) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from medssl.pairing.members import Members
-from medssl.pairing.pairs import differ, distance_mm, gaussian_kernel, law_kernel, overlap, same, time_gap
+from medssl.pairing.pairs import differ, distance_mm, gaussian_kernel, kinds, law_kernel, overlap, same, time_gap
 from tests.pairing.vectors import boxes, members
 
 
@@ -73,3 +73,13 @@ def test_kernels():
 def test_places_must_have_been_gathered():
     with pytest.raises(ValueError, match="gather members with places=True"):
         overlap(members([1, 2]))
+
+
+def test_kinds_never_share_a_pair():
+    who = members([1, 1, 1, 2, -1, 2], sample=[0, 0, 1, 2, 3, 0])
+    found = kinds(who)
+    total = sum(value.int() for value in found.values())
+    assert total.max() == 1
+    assert found["positive"][0].tolist() == [False, True, False, False, False, True]
+    assert found["same_patient"][0].tolist() == [False, False, True, False, False, False]
+    assert found["other_patient"][0].tolist() == [False, False, False, True, False, False]
