@@ -25,10 +25,10 @@ from medssl.objectives.contrastive import ContrastLog, Tally, check_rows, tally,
 Weights = tuple[Tensor | None, Tensor | None]
 Pairs = Callable[[slice], Weights]
 
-ENTRIES = {"cpu": 2**21}
-"""Similarities that are held at a time, at least one row of them: what stays in a processor's cache."""
-ENTRIES_ELSEWHERE = 2**25
-"""On an accelerator: enough to keep it busy."""
+ENTRIES_OF_A_THREAD = 2**21
+"""Similarities that are held at a time on a processor, for each thread: what stays near it."""
+ENTRIES_OF_A_DEVICE = 2**25
+"""The same on an accelerator: enough to keep it busy."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def contrast_bank(
     check_rows(len(query), pull=pull, row_weight=row_weight)
     _check_own(own, len(query))
     rows, vectors = _lift(query), _lift(bank)
-    held = ENTRIES.get(rows.device.type, ENTRIES_ELSEWHERE) if entries is None else entries
+    held = _entries(rows.device) if entries is None else entries
     job = _Job(Rule(coupled, form, others), pairs, own, pull, row_weight, held, torch.is_grad_enabled())
     shown = rows.new_zeros(len(rows), 0) if own is None else own.similarity.to(rows.dtype) / temperature
     total: Tensor = _Bank.apply(rows / temperature, vectors, shown, job)  # type: ignore[no-untyped-call]
@@ -207,6 +207,10 @@ def _collect(
         of_bank.addmm_(of_scores.T, query)
     if of_own is not None:
         of_own[rows] = of_shown
+
+
+def _entries(device: torch.device) -> int:
+    return ENTRIES_OF_A_THREAD * torch.get_num_threads() if device.type == "cpu" else ENTRIES_OF_A_DEVICE
 
 
 def _lift(vectors: Tensor) -> Tensor:

@@ -68,13 +68,11 @@ def koleo(vectors: Tensor, group: Tensor | None = None) -> KoLeo:
 
 @torch.no_grad()
 def _nearest(rows: Tensor, group: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The nearest other row of the group, and whether there is one."""
+    """The nearest other row of the group, and whether there is one (else any row stands there)."""
     with torch.autocast(rows.device.type, enabled=False):
         similarity = rows @ rows.T
     hidden = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
     if group is not None:
         hidden = hidden | (group[:, None] != group[None, :])
     best, nearest = similarity.masked_fill(hidden, -torch.inf).max(dim=1)
-    # a row alone would be compared with row 0 of another group, so it is compared with itself and dropped
-    found = best > -torch.inf
-    return torch.where(found, nearest, torch.arange(len(rows), device=rows.device)), found
+    return nearest, best > -torch.inf

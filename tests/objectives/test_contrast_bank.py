@@ -102,8 +102,15 @@ def test_only_what_needs_a_gradient_gets_one():
     loss.backward()
     assert q.grad is not None
     assert bank.grad is None
+    recorded = []
+
+    def watched(rows):
+        recorded.append(torch.is_grad_enabled())
+        return weights(rows)
+
     with torch.no_grad():
-        assert not contrast_bank(q, bank, temperature=0.1, pairs=weights)[0].requires_grad
+        assert not contrast_bank(q, bank, temperature=0.1, pairs=watched)[0].requires_grad
+    assert recorded == [False]
     loss, _ = contrast_bank(q.detach(), bank, temperature=0.1, pairs=weights)
     loss.backward()
     assert bank.grad.abs().sum() > 0

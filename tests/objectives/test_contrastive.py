@@ -118,6 +118,13 @@ def test_outside_with_its_own_positive_only():
     torch.testing.assert_close(contrast(s, plus, minus, form="outside", coupled=False)[0], rows.mean())
 
 
+def test_outside_with_all_positives_counts_each_of_them_once():
+    s, plus, minus = draw(4, 6), draw(4, 6, seed=4).relu(), draw(4, 6, seed=2).abs()
+    bottom = ((plus > 0) * s.exp() + minus * s.exp()).sum(1, keepdim=True)
+    rows = (plus * (bottom.log() - s)).sum(1) / plus.sum(1)
+    torch.testing.assert_close(contrast(s, plus, minus, form="outside", others="all")[0], rows.mean())
+
+
 def test_one_positive_makes_all_forms_equal():
     s = similarity(4)
     inside, _ = contrast(s, *twins(4))
