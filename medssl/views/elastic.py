@@ -23,7 +23,9 @@ class Elastic:
         p: chance that a view is deformed.
         amplitude_mm: smallest and largest length by which a control point may be moved; at most 0.36 of the spacing,
             so that tissue never folds. Between control points it moves by about a third of that.
-        spacing_mm: between control points; the size of what is deformed together.
+        spacing_mm: between control points; the size of what is deformed together. In a view that is shorter than that
+            on every side, its longest side takes its place and the amplitude shrinks with it, so that a mouse is bent
+            as a man is, and not pushed out of the view.
     """
 
     p: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -74,9 +76,10 @@ def warp_of(grid: Grid, params: Mapping[str, Any]) -> Warp:
         params: from ``draw_elastic``.
     """
     sizes = np.linalg.norm(grid.affine[:3, :3], axis=0)
-    i, j, k = (float(params["spacing_mm"] / size) for size in sizes)
+    shrunk = min(1.0, float((sizes * grid.shape).max()) / params["spacing_mm"])
+    i, j, k = (float(shrunk * params["spacing_mm"] / size) for size in sizes)
     spacing = (i, j, k)
     points = generator(params["seed"]).uniform(-1.0, 1.0, (3, *lattice(grid.shape, spacing)))
     # the corners of the cube are pulled onto the ball, so that no direction reaches farther than another
-    points *= params["amplitude_mm"] / np.maximum(np.linalg.norm(points, axis=0), 1.0)
+    points *= shrunk * params["amplitude_mm"] / np.maximum(np.linalg.norm(points, axis=0), 1.0)
     return Warp(points, spacing, grid.shape).bounded(grid.affine)

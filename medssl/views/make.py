@@ -16,6 +16,7 @@ from medssl.recipe import load_class
 from medssl.store.store import Store
 from medssl.views.about import About
 from medssl.views.augment import AUGMENTATIONS
+from medssl.views.crops.slices import Slices
 from medssl.views.grid import Box, Grid
 from medssl.views.sample import Place, Sampled, sample
 from medssl.views.scan import scan_of
@@ -25,6 +26,7 @@ from medssl.views.warp import Warp
 from medssl.volume import spacing_of
 
 Params = Mapping[str, Any]
+Values = list[list[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,8 @@ def draw_views(
             scan = replace(scan, others=dict(scans))
         scans[name] = scan
         crops = role.crop.draw(scan, role.count, rng, grids)
-        out[name] = [_draw(store, position, name, role, crop, rng) for crop in crops]
+        shared: dict[int, Values] = {}
+        out[name] = [_draw(store, position, name, role, crop, rng, shared) for crop in crops]
         grids[name] = [view.grid for view in out[name]]
     return out
 
@@ -117,21 +120,47 @@ def replay(store: Store, params: Params, augment: Sequence[Augmentation] | None 
     return _make(store, params, apply_spatial(_grid(params["grid"]), params["spatial"]), augment)
 
 
-def _draw(store: Store, position: int, name: str, role: Role, grid: Grid, rng: np.random.Generator) -> Drawn:
-    about = _about(store, position, grid)
+def _draw(
+    store: Store,
+    position: int,
+    name: str,
+    role: Role,
+    crop: Grid,
+    rng: np.random.Generator,
+    shared: dict[int, Values],
+) -> Drawn:
+    spatial = draw_spatial(role.spatial, rng)
+    grid = apply_spatial(crop, spatial)
     params: dict[str, Any] = {
         "role": name,
         "position": position,
         "record": store.ids(position)["record"],
-        "grid": _plain(grid),
-        "spatial": draw_spatial(role.spatial, rng),
-        "augment": [[_name_of(part), part.draw(rng, about)] for part in role.augment],
+        "grid": _plain(crop),
+        "spatial": spatial,
+        # a quarter turn or a stretch changes which axis of the view is which
+        "augment": _values(role, _about(store, position, grid), rng, shared),
         "label": role.label,
     }
     if role.masks is not None:
         masks = role.masks.draws(_cells(name, grid.shape, role.masks), rng, role.draws)
         params["hidden"] = {"shape": list(masks.shape), "bits": np.packbits(masks).tobytes().hex()}
-    return Drawn(params, apply_spatial(grid, params["spatial"]), role.augment)
+    return Drawn(params, grid, role.augment)
+
+
+def _values(role: Role, about: About, rng: np.random.Generator, shared: dict[int, Values]) -> Values:
+    """What changes a view's values; slices of a scan share it and differ in their noise alone."""
+    if not (isinstance(role.crop, Slices) and role.crop.alike):
+        return [[_name_of(part), part.draw(rng, about)] for part in role.augment]
+    # numbers that belong to an axis fit those slices alone that stand alike
+    earlier = shared.get(about.through)
+    if earlier is None:
+        shared[about.through] = [[_name_of(part), part.draw(rng, about)] for part in role.augment]
+        return shared[about.through]
+    seeds = [int(rng.integers(2**62)) for _ in earlier]
+    return [
+        [name, {**numbers, "seed": seed} if "seed" in numbers else numbers]
+        for (name, numbers), seed in zip(earlier, seeds, strict=True)
+    ]
 
 
 def _about(store: Store, position: int, grid: Grid) -> About:

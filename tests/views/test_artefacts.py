@@ -121,6 +121,21 @@ def test_thick_slices_are_means_across_the_slices() -> None:
     torch.testing.assert_close(Thickness().apply(plane, params), plane)
 
 
+def test_slices_never_become_thicker_than_scanners_make_them() -> None:
+    strongest = Thickness(p=1.0, strength=(4.0, 4.0))
+    for spacing, factor in (((1.0, 1.0, 1.0), 5.0), ((0.7, 0.7, 5.0), 2.0), ((0.5, 12.0, 0.5), 1.0)):
+        assert strongest.draw(np.random.default_rng(0), About(spacing))["factor"] == factor
+    with pytest.raises(RecipeError, match="thickest_mm"):
+        Thickness(thickest_mm=0.0)
+
+
+def test_motion_is_as_large_for_a_mouse_as_for_a_man() -> None:
+    man, mouse = (_drawn(Motion(p=1.0), About((s, s, 4 * s))) for s in (1.0, 0.15))
+    np.testing.assert_allclose(man["shifts"], mouse["shifts"])
+    shifts = np.abs(man["shifts"])
+    assert shifts[:, :2].max() > shifts[:, 2].max() * 2
+
+
 def test_one_shuffled_window_keeps_its_values_and_all_others_their_place() -> None:
     image = _image((2, 20, 20, 20))
     out = LocalShuffle().apply(image, {"edge": 0.5, "windows": 1, "seed": 4})

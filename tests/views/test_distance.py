@@ -71,6 +71,18 @@ def test_settings_out_of_range(settings, words):
         AtDistance((8, 8, 8), **settings)
 
 
+def test_a_pair_far_from_a_small_body_is_moved_onto_it():
+    body = [[90, 92, 70], [98, 98, 78]]
+    scan = scan_of((200, 180, 160), body=body)
+    rng = generator(0)
+    for _ in range(20):
+        one, other = AtDistance((16, 16, 16), reach_mm=(8.0, 8.0, 8.0), body_share=0.9).draw(scan, 2, rng, {})
+        low, high = edges(scan, one)
+        shared = np.minimum(high, body[1]) - np.maximum(low, body[0])
+        assert np.prod(np.clip(shared, 0, None)) >= 0.9 * 8 * 6 * 8
+        assert (np.abs(edges(scan, other)[0] - low) <= np.array([9, 9, 4.2])).all()
+
+
 def test_an_odd_count():
     with pytest.raises(RecipeError, match="even"):
         AtDistance((8, 8, 8)).draw(scan_of((20, 20, 20)), 3, generator(0), {})

@@ -14,6 +14,7 @@ from medssl.store.store import Store
 from medssl.views.augment.choose import augmentations
 from medssl.views.crops.base_grid import BaseGrid, Twin, Within
 from medssl.views.crops.random_crop import RandomCrop
+from medssl.views.crops.slices import Slices
 from medssl.views.elastic import Elastic
 from medssl.views.make import make_views, replay
 from medssl.views.masks.random_cells import RandomCells
@@ -131,3 +132,29 @@ def test_kept_slices_reach_the_crops(tmp_path: Path) -> None:
     roles = {"one": Role(RandomCrop((8, 8, 1), body_share=0.0), 40)}
     made = make_views(store, (0,), roles, np.random.default_rng(0))["one"]
     assert {round(float(view.grid.affine[2, 3])) for view in made} == {3, 4, 11}
+
+
+def test_slices_of_a_scan_share_what_is_drawn_but_their_noise(store: Store) -> None:
+    parts = augmentations([{"name": name, "p": 1.0} for name in ("gamma", "noise", "brightness")])
+    for alike in (True, False):
+        role = Role(Slices((8, 8), alike=alike), 3, Spatial(rotate_deg=10.0), parts)
+        views = _make(store, roles={"one": role})["one"]
+        gamma, noise, brightness = zip(*(view.params["augment"] for view in views), strict=True)
+        assert len({part["power"] for _, part in gamma}) == (1 if alike else 3)
+        assert len({part["gain"] for _, part in brightness}) == (1 if alike else 3)
+        assert len({part["sigma"] for _, part in noise}) == (1 if alike else 3)
+        assert len({part["seed"] for _, part in noise}) == 3
+        assert all(_same(view, replay(store, json.loads(json.dumps(view.params)))) for view in views)
+
+
+def test_thick_slices_stay_across_the_slices_after_a_quarter_turn(tmp_path: Path) -> None:
+    thick = make_store(tmp_path, [texture((12, 12, 12))], affine=np.diag([5.0, 1.0, 1.0, 1.0]))
+    parts = augmentations([{"name": "thickness", "p": 1.0}])
+    for seed in range(6):
+        (view,) = _make_one(thick, Role(RandomCrop((8, 8, 8)), 1, Spatial(quarter_turns=1.0), parts), seed)
+        lengths = np.linalg.norm(view.grid.affine[:3, :3], axis=0)
+        assert view.params["augment"][0][1]["axis"] == int(lengths.argmax())
+
+
+def _make_one(store: Store, role: Role, seed: int) -> list[View]:
+    return make_views(store, (0,), {"one": role}, np.random.default_rng(seed))["one"]

@@ -154,6 +154,15 @@ def test_chance_and_amplitude_are_kept() -> None:
     assert warp.points.mean() == pytest.approx(0.0, abs=0.3)
 
 
+def test_a_small_view_is_bent_and_not_pushed_out() -> None:
+    drawn = {"seed": 1, "amplitude_mm": 8.0, "spacing_mm": 32.0}
+    mouse = warp_of(Grid.of((64, 64, 64), np.diag([0.15, 0.15, 0.15, 1.0])), drawn)
+    assert mouse.spacing == pytest.approx((64.0, 64.0, 64.0))
+    assert np.linalg.norm(mouse.points, axis=0).max() == pytest.approx(8.0 * 9.6 / 32.0)
+    man = warp_of(Grid.of((32, 8, 8), np.eye(4)), drawn)
+    assert man.spacing == (32.0, 32.0, 32.0)
+
+
 def test_settings_that_would_fold_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"at most 0.36 of spacing_mm, 5.76, got 8"):
         Elastic(spacing_mm=16.0)

@@ -26,7 +26,8 @@ class Motion(Intensity):
 
     Args:
         p: chance that a view is changed.
-        strength: range of the largest shift along each axis, in millimetres.
+        strength: range of the largest shift along each axis, in voxels along the view's finest axis: 3 voxels of 1 mm
+            are as far as a head slips, 3 of 0.15 mm as far as a mouse's.
         moves: how often the body moves.
     """
 
@@ -47,7 +48,7 @@ class Motion(Intensity):
         axis = [one for one in range(3) if one != about.through][int(rng.integers(2))]
         if size is None or not about.may_be_mr:
             return {}
-        voxels = size * shifts / np.asarray(about.spacing_mm)
+        voxels = size * min(about.spacing_mm) * shifts / np.asarray(about.spacing_mm)
         return {"times": times.tolist(), "shifts": voxels.tolist(), "axis": axis}
 
     def apply(self, image: Tensor, params: Mapping[str, Any]) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from medssl.errors import RecipeError
 from medssl.views.about import PLAIN, About
 from medssl.views.augment.intensity import Intensity, Range, check_chance, draw_strength
 
@@ -22,18 +23,26 @@ class Thickness(Intensity):
     Args:
         p: chance that a view is changed.
         strength: range of ``s``.
+        thickest_mm: no slice becomes thicker, as scanners make few that are; a view whose slices are as thick already
+            stays as it is.
     """
 
     p: float = 0.2
     strength: Range = (0.0, 4.0)
+    thickest_mm: float = 10.0
 
     def __post_init__(self) -> None:
         check_chance(self.p, self.strength)
+        if not self.thickest_mm > 0:
+            raise RecipeError(f"thickest_mm must be above 0, got {self.thickest_mm}")
 
     def draw(self, rng: np.random.Generator, about: About = PLAIN) -> dict[str, Any]:
         """``factor`` and ``axis``."""
         size = draw_strength(self.p, self.strength, rng)
-        return {} if size is None else {"factor": 1.0 + size, "axis": about.through}
+        if size is None:
+            return {}
+        most = max(1.0, self.thickest_mm / about.spacing_mm[about.through])
+        return {"factor": min(1.0 + size, most), "axis": about.through}
 
     def apply(self, image: Tensor, params: Mapping[str, Any]) -> Tensor:
         """Mean within thick slices, linear between their middles."""

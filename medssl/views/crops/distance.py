@@ -9,7 +9,7 @@ import numpy as np
 from medssl.errors import RecipeError
 from medssl.views.crops.contract import Drawn, check_scale, check_shape
 from medssl.views.grid import Array, Grid
-from medssl.views.placing import TRIES, Shape, body_share, crop_at, draw_edge, uniform_scale
+from medssl.views.placing import TRIES, Shape, body_share, crop_at, draw_edge, draw_in_body, uniform_scale
 from medssl.views.view import Scan
 
 
@@ -63,6 +63,10 @@ class AtDistance:
             edges = self._edges(scan, room, rng)
             if body_share(scan, edges[0], extent) >= self.body_share:
                 break
+        else:
+            # the pair is moved together, as far as the other crop stays in the scan
+            onto = draw_in_body(scan, self.shape, step, self.body_share, rng)
+            edges = np.clip(edges + (onto - edges[0]), 0.0, room)
         # along an axis without room both lie where a crop of its own would
         alone = draw_edge(scan, self.shape, step, rng)
         edges = np.where(room > 0, edges, alone)

@@ -26,12 +26,15 @@ class Slices:
         scale: smallest and largest length that a slice covers, in stored voxels per view voxel; its depth stays one
             stored voxel.
         body_share: as in ``RandomCrop``.
+        alike: whether the slices of a scan share what is drawn for their values, as those of a volume do, and differ
+            in their noise alone.
     """
 
     shape: tuple[int, int]
     across: Plane | Literal["any"] = "auto"
     scale: tuple[float, float] = (1.0, 1.0)
     body_share: float = 0.3
+    alike: bool = True
 
     def __post_init__(self) -> None:
         if len(self.shape) != 2 or any(int(n) != n or n < 1 for n in self.shape):
