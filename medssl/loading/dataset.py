@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
@@ -11,10 +12,13 @@ from torch.utils.data import Dataset, get_worker_info
 
 from medssl import draws
 from medssl.errors import MedsslError, ResourceError
-from medssl.loading.collate import collate
+from medssl.loading.collate import Space, collate
+from medssl.loading.parcel import Parcel, packed
 from medssl.loading.plan import Sampler
+from medssl.loading.slabs import OwnSlabs, SharedSlabs, can_share
+from medssl.loading.spaces import part_memory
 from medssl.store.store import Store
-from medssl.views.make import make_views
+from medssl.views.make import Drawn, draw_views, make_view
 from medssl.views.view import Batch, Role, View
 
 
@@ -38,7 +42,7 @@ class Slots:
         return range(self.rank * self.batch, (self.rank + 1) * self.batch)
 
 
-class StepDataset(Dataset[Batch | MedsslError]):
+class StepDataset(Dataset[Batch | Parcel | MedsslError]):
     """The batches of a stage by step.
 
     Every number drawn is a function of the seed, the step and the slot (the sample's place among those of all
@@ -59,10 +63,14 @@ class StepDataset(Dataset[Batch | MedsslError]):
         self._slots = slots
         self._seed = seed
         self._in_hand: Any = None
+        self._own = OwnSlabs()
+        self._shared: SharedSlabs | None = None
 
-    def watch(self, workers: int) -> None:
-        """Let workers say which scan they have in hand, in memory that the training process can read after them."""
+    def share(self, workers: int) -> SharedSlabs | None:
+        """Memory for workers that are about to start: to say which scan they have in hand, and to make batches in."""
         self._in_hand = RawArray("q", [-1] * workers)
+        self._shared = SharedSlabs(workers) if can_share() else None
+        return self._shared
 
     def in_hand(self) -> list[str]:
         """The scans that workers were at when they were last heard of."""
@@ -79,12 +87,15 @@ class StepDataset(Dataset[Batch | MedsslError]):
             "scans": len(self._store),
         }
 
-    def __getitem__(self, step: int) -> Batch | MedsslError:
+    def __getitem__(self, step: int) -> Batch | Parcel | MedsslError:
         """The batch of a step, or the error in its place: a loader would flatten a raised one into text."""
         try:
-            return self.batch(step)
+            batch = self.batch(step)
         except MedsslError as error:
+            if self._shared is not None:
+                self._shared.give_back()
             return error
+        return batch if self._shared is None else packed(batch, self._shared)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step.
@@ -96,14 +107,41 @@ class StepDataset(Dataset[Batch | MedsslError]):
         samples = self._sampler.draw(step, size, draws.generator(self._seed, draws.SAMPLE, step))
         if len(samples) != size:
             raise MedsslError(f"the sampler must give {size} samples, got {len(samples)}", code="method")
-        return collate([self._sample(samples[slot], step, slot) for slot in self._slots.own], step)
+        return self._made([samples[slot] for slot in self._slots.own], step)
 
-    def _sample(self, positions: tuple[int, ...], step: int, slot: int) -> dict[str, list[View]]:
+    def _made(self, samples: Sequence[tuple[int, ...]], step: int) -> Batch:
+        drawn = []
+        for slot, positions in zip(self._slots.own, samples, strict=True):
+            with self._naming(positions, step, slot):
+                drawn.append(
+                    draw_views(self._store, positions, self._roles, draws.generator(self._seed, draws.VIEW, step, slot))
+                )
+        slabs = self._own if get_worker_info() is None or self._shared is None else self._shared
+        spaces = part_memory(self._store, drawn, slabs)
+        filled = dict.fromkeys(spaces, 0)
+        made: list[dict[str, list[View]]] = []
+        for slot, positions, views in zip(self._slots.own, samples, drawn, strict=True):
+            with self._naming(positions, step, slot):
+                made.append({name: self._views(some, spaces.get(name), filled, name) for name, some in views.items()})
+        return collate(made, step, spaces)
+
+    def _views(self, drawn: Sequence[Drawn], space: Space | None, filled: dict[str, int], name: str) -> list[View]:
+        out = []
+        for view in drawn:
+            into = None if space is None else (space.image[filled[name]], space.valid[filled[name]])
+            out.append(make_view(self._store, view, into))
+            if space is not None:
+                filled[name] += 1
+        return out
+
+    @contextmanager
+    def _naming(self, positions: tuple[int, ...], step: int, slot: int) -> Iterator[None]:
+        """Name the scans in whatever goes wrong, also where the whole process dies of it."""
         worker = get_worker_info()
         if worker is not None and self._in_hand is not None:
             self._in_hand[worker.id] = max(positions)
         try:
-            return make_views(self._store, positions, self._roles, draws.generator(self._seed, draws.VIEW, step, slot))
+            yield
         except MedsslError:
             raise
         except Exception as error:

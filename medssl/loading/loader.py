@@ -13,6 +13,7 @@ from torch.utils.data import Sampler as StepSampler
 
 from medssl.errors import MedsslError, ResourceError, UsageError
 from medssl.loading.dataset import Slots, StepDataset
+from medssl.loading.parcel import unpacked
 from medssl.loading.plan import Sampler, Stage
 from medssl.loading.sampler import PatientSampler
 from medssl.store.store import Store
@@ -68,12 +69,14 @@ class BatchLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         self._next = self._steps.start
+        # anew each time: an earlier iteration's batches may still be held
+        slabs = self.dataset.share(self.num_workers) if self.num_workers else None  # type: ignore[attr-defined]
         try:
             for item in super().__iter__():
                 if isinstance(item, MedsslError):
                     raise item
                 self._next += 1
-                yield item
+                yield item if slabs is None or isinstance(item, Batch) else unpacked(item, slabs)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -125,8 +128,6 @@ def make_loader(
         raise UsageError(f"batch must be at least 1, rank below world, start at most stop, got {got}")
     roles = stage.views if isinstance(stage, Stage) else stage
     dataset = StepDataset(store, roles, sampler or PatientSampler(store, seed), Slots(batch, rank, world), seed)
-    if workers:
-        dataset.watch(workers)
     return BatchLoader(
         dataset,
         Steps(start, stop),

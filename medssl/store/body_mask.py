@@ -92,22 +92,17 @@ class BodyMask:
 
     def within(self, low: NDArray[Any], high: NDArray[Any]) -> float:
         """Voxels of body in a box given by its edges, counted from the scan's outer edge; fractions count in part."""
-        corners = np.stack([np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)])
-        places = np.empty((2, 3))
-        for axis, length in enumerate(self.shape):
-            edges = np.minimum(np.arange(self.cells.shape[axis] + 1) * CELL, length)
-            places[:, axis] = np.interp(corners[:, axis], edges, np.arange(len(edges)))
-        total = 0.0
-        for bits in np.ndindex(2, 2, 2):
-            sign = 1 - 2 * ((3 - sum(bits)) % 2)
-            total += sign * self._before(places[bits, (0, 1, 2)])
-        return max(0.0, total)
+        found = self._sums
+        # the sum before every corner of the box, with the sign of the corner: one axis after the other
+        for axis in range(3):
+            first, first_share = self._before(float(low[axis]), axis)
+            last, last_share = self._before(float(high[axis]), axis)
+            until = found[last + 1] * last_share + found[last] * (1 - last_share)
+            found = until - found[first + 1] * first_share - found[first] * (1 - first_share)
+        return max(0.0, float(found))
 
-    def _before(self, place: NDArray[np.float64]) -> float:
-        first = np.minimum(np.floor(place).astype(np.int64), np.asarray(self._sums.shape) - 2)
-        part = place - first
-        i, j, k = first
-        cube = self._sums[i : i + 2, j : j + 2, k : k + 2]
-        for share in part:
-            cube = cube[0] * (1 - share) + cube[1] * share
-        return float(cube)
+    def _before(self, edge: float, axis: int) -> tuple[int, float]:
+        """The cell that an edge lies in, and its share that lies before the edge."""
+        cell = min(max(int(edge // CELL), 0), self.cells.shape[axis] - 1)
+        width = min(CELL, self.shape[axis] - cell * CELL)
+        return cell, min(max((edge - cell * CELL) / width, 0.0), 1.0)

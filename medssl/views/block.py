@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medssl.views.grid import Array, Grid, apply
+from medssl.views.grid import Array, Grid
 from medssl.views.warp import Warp
 
 EDGE = 1e-4
@@ -94,7 +94,15 @@ def places(grid: Grid, block: Block) -> Places:
 
 def into_scan(grid: Grid, affine: Array) -> Array:
     """4×4, view voxel index to the scan's voxels."""
-    out: Array = np.linalg.inv(affine) @ grid.affine
+    out: Array = _inverse(np.asarray(affine, dtype=np.float64).tobytes()) @ grid.affine
+    return out
+
+
+@lru_cache(maxsize=4096)
+def _inverse(affine: bytes) -> Array:
+    """Of a 4×4: a scan's is asked for several times a view."""
+    out: Array = np.linalg.inv(np.frombuffer(affine, dtype=np.float64).reshape(4, 4)).astype(np.float64, copy=False)
+    out.flags.writeable = False
     return out
 
 
@@ -107,8 +115,9 @@ def box_of(grid: Grid, affine: Array, shape: Voxel) -> tuple[Voxel, Voxel]:
         >>> box_of(Grid.of((4, 4, 4), np.diag([0.5, 1.0, 1.0, 1.0])), np.eye(4), (8, 8, 3))
         ((0, 0, 0), (3, 4, 3))
     """
-    corners = apply(into_scan(grid, affine), np.array(list(itertools.product(*((0, n - 1) for n in grid.shape)))))
-    least, most = corners.min(axis=0), corners.max(axis=0)
+    into = into_scan(grid, affine)
+    spans = into[:3, :3] * (np.asarray(grid.shape) - 1)
+    least, most = into[:3, 3] + np.minimum(spans, 0).sum(axis=1), into[:3, 3] + np.maximum(spans, 0).sum(axis=1)
     if grid.warp is not None:
         # a spline stays within its control points
         moves = _in_voxels(grid.warp, affine).reshape(3, -1)
