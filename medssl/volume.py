@@ -13,6 +13,9 @@ from medssl.errors import InputError
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """DICOM and ITK count millimetres to the left and to the back; we, as NIfTI, to the right and to the front."""
 
+MAX_ORIGIN_MM = 1e6
+"""No body lies so far away, and beyond it float32, in which NIfTI keeps the map, is too coarse for a voxel."""
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -65,6 +68,8 @@ def check_affine(affine: NDArray[np.float64]) -> None:
         raise InputError("the affine has numbers that are not finite", code="geometry")
     if not np.array_equal(affine[3], [0, 0, 0, 1]):
         raise InputError(f"the affine's last row must be 0 0 0 1, got {affine[3].tolist()}", code="geometry")
+    if np.abs(affine[:3, 3]).max() > MAX_ORIGIN_MM:
+        raise InputError("the affine is senseless: the origin lies over a kilometre away", code="geometry")
     if abs(float(np.linalg.det(affine[:3, :3]))) < 1e-12:
         raise InputError("the affine cannot be inverted", code="geometry")
 

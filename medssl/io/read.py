@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from medssl.errors import InputError, UsageError
+from medssl.errors import InputError, MedsslError, UsageError
 from medssl.io.dicom.files import dicom_files
 from medssl.io.folder import is_dicom
 from medssl.io.guard import guarded
@@ -145,10 +145,20 @@ def read_label(
 
 
 def is_label(path: Path) -> bool:
-    """Whether a path is a DICOM segmentation or structure set, or a folder that holds one and no scan."""
-    if not holds_label(path) or not path.is_dir():
+    """Whether a path is a DICOM segmentation or structure set, or a folder that holds these and no scan."""
+    if not path.is_dir():
         return holds_label(path)
-    return sum(1 for _ in guarded(lambda: list(dicom_files(path)), path)) == 1
+    files = guarded(lambda: list(dicom_files(path)), path)
+    # the first slice says that a folder is a scan's: its other headers are not read for this
+    return bool(files) and all(_is_label_file(file) for file in files)
+
+
+def _is_label_file(path: Path) -> bool:
+    try:
+        return holds_label(path)
+    except MedsslError:
+        # what is wrong with it is for the reader of scans to say, of the series that is asked for
+        return False
 
 
 def holds_label(path: Path) -> bool:

@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "gzip": "gzip data of another kind",
     "gzip-twice": "gzip data compressed twice",
     "gzip-broken": "a corrupt gzip stream that cannot be decompressed",
+    "gzip-empty": "empty (0 bytes) once unpacked",
     "gzip-short": "a truncated gzip stream, too short for a header",
     "packed": "an archive or compressed file of another kind (xz, bzip2, zstd, 7z, rar, tar)",
     "minc": "MINC",
@@ -41,7 +42,7 @@ KINDS: dict[str, str] = {
 }
 """Kind → what it is called in messages."""
 
-_TRUNCATED = ("empty", "stub", "gzip-broken", "gzip-short")
+_TRUNCATED = ("empty", "stub", "gzip-broken", "gzip-empty", "gzip-short")
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     ".nii": ("nifti",),
@@ -134,6 +135,8 @@ def _gzip_kind(path: Path) -> str:
         return f"{kind}.gz"
     if inner[:2] == b"\x1f\x8b":
         return "gzip-twice"
+    if not inner and ended:
+        return "gzip-empty"
     return "gzip-short" if len(inner) < 348 and not ended else "gzip"
 
 

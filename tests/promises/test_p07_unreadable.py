@@ -93,6 +93,17 @@ def test_p07_more_pixels_than_the_header_says(tmp_path, extra):
         assert_same(scan, voxels(), truth())
 
 
+def test_p07_pixels_that_declare_more_than_the_file_holds(tmp_path):
+    # the voxels that the header needs are there, and yet the file says of itself that its end is missing
+    folder = series(tmp_path / "s")
+    content = (folder / VICTIM).read_bytes()
+    at = content.rfind(b"\xe0\x7f\x10\0") + 8
+    (folder / VICTIM).write_bytes(content[:at] + b"\xfe\xff\xff\x7f" + content[at + 4 :])
+    error = refusal(folder)
+    assert names_in(error, VICTIM)
+    assert error.code == "truncated"
+
+
 @pytest.mark.parametrize("extra", [b"\0" * 8, b"\0" * 1000, b"\xff" * 7, b"trailing words of CANARY Zebedee"])
 def test_p07_bytes_after_the_last_element_move_no_voxel(tmp_path, extra):
     folder = series(tmp_path / "s")
@@ -127,6 +138,8 @@ def test_p07_trailing_padding_after_the_pixels_is_the_standards(tmp_path):
         "notes.txt",
         "README.md",
         "report.pdf",
+        "AUTORUN.INF",
+        "viewer.dll",
         "checksums.csv",
         "IM14.dcm~",
         ".IM14.dcm.swp",

@@ -126,6 +126,13 @@ def test_p10_a_disagreement_is_refused_until_one_is_preferred(
     same(path, marked(), header.get_qform(), {"sform_qform_mismatch"}, prefer="qform")
 
 
+@pytest.mark.parametrize("mm", [2e6, -1e9])
+def test_p10_a_scan_miles_away_is_refused(tmp_path: Path, mm: float) -> None:
+    far = SFORM.copy()
+    far[1, 3] = mm
+    refused(put(tmp_path / "a.nii", nifti(srow=far[:3].ravel())), "origin lies over a kilometre away", "geometry")
+
+
 def test_p10_less_than_a_millimetre_and_a_degree_is_no_disagreement(tmp_path: Path) -> None:
     fields = {**STRAIGHT, "qoffset": [-14.2, 20, -30], "quatern": [0, 0, math.sin(math.radians(0.1))]}
     same(put(tmp_path / "a.nii", nifti(**fields)), marked(), SFORM, set())

@@ -200,13 +200,37 @@ def test_p12_every_nrrd_encoding_is_read(tmp_path: Path, encoding: str, body: An
         ({"DimSize": None}, raw(), "no field dimsize"),
         ({"ElementType": "MET_DOUBLE"}, raw(), "truncated"),
         ({"ElementToIntensityFunctionSlope": "2"}, raw(), "ElementToIntensityFunctionSlope"),
-        ({"ObjectType": "Mesh"}, raw(), "not an image"),
+        ({"ObjectType": "Mesh"}, raw(), "ObjectType.*not an image"),
+        ({"CompressedData": "True", "CompressedDataSize": "9"}, zlib.compress(raw()), "CompressedDataSize is 9"),
+        (
+            {"CompressedData": "True", "CompressedDataSize": "999"},
+            zlib.compress(raw()),
+            "truncated.*CompressedDataSize",
+        ),
     ],
 )
 def test_p12_metaimage_data_must_be_whole(
     tmp_path: Path, fields: dict[str, str | None], body: bytes, says: str
 ) -> None:
     refused(put(tmp_path / "a.mha", mha(body, **fields)), says)
+
+
+def test_p12_a_compressed_size_that_is_right_or_not_said_is_read(tmp_path: Path) -> None:
+    packed = zlib.compress(raw())
+    for size in (str(len(packed)), "0", None):
+        same(put(tmp_path / "a.mha", mha(packed, CompressedData="True", CompressedDataSize=size)), marked(), LPS)
+
+
+@pytest.mark.parametrize("name", ["a.nhdr", "a.mhd", "a.hdr", "a.img"])
+def test_p12_a_refusal_names_the_data_and_the_file_that_was_asked_for(tmp_path: Path, name: str) -> None:
+    put(tmp_path / "data.raw", raw()[:-3])
+    put(tmp_path / "a.nhdr", nrrd(b"", data_file="data.raw"))
+    put(tmp_path / "a.mhd", mha(b"", ElementDataFile="data.raw"))
+    put(tmp_path / "a.hdr", nifti(magic=b"ni1\0", vox_offset=0))
+    put(tmp_path / "a.img", raw()[:-3])
+    line = refused(tmp_path / name, "truncated", "truncated")
+    assert name in line
+    assert ("a.img" if name in ("a.hdr", "a.img") else "data.raw") in line
 
 
 def test_p12_a_header_without_an_end_is_refused(tmp_path: Path) -> None:

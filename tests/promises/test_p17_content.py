@@ -78,6 +78,7 @@ LIES = [
     ("a.nii", b"just some words\n" * 40, "plain text"),
     ("a.nii", bytes(500), "no known format"),
     ("a.nii.gz", b"\x1f\x8b" + b"\xff" * 100, "corrupt gzip"),
+    ("a.nii.gz", gzip.compress(b""), "empty .0 bytes. once unpacked"),
     ("a.hdr", ANALYZE, "Analyze 7.5.*orientation is unknown"),
     ("a.nii", ANALYZE, "Analyze 7.5"),
     ("a.nii", nifti(magic=b"ni1\0"), "NIfTI header of a pair"),
@@ -99,7 +100,7 @@ def test_p17_analyze_is_refused_by_either_half(tmp_path: Path) -> None:
     (tmp_path / "a.hdr").write_bytes(ANALYZE)
     (tmp_path / "a.img").write_bytes(bytes(240))
     for name in ("a.hdr", "a.img"):
-        refused(tmp_path / name, "Analyze 7.5.*orientation", "format")
+        assert name in refused(tmp_path / name, "Analyze 7.5.*orientation", "format")
 
 
 @pytest.mark.parametrize("name", ["scan", "scan.bin", "scan.tmp", "SCAN.NII"])

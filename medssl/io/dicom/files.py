@@ -53,6 +53,11 @@ _OTHER_SUFFIXES = frozenset(
         ".py",
         ".sh",
         ".exe",
+        ".inf",
+        ".dll",
+        ".ico",
+        ".css",
+        ".js",
         ".doc",
         ".docx",
         ".xls",
@@ -60,6 +65,8 @@ _OTHER_SUFFIXES = frozenset(
     ]
 )
 _MAGIC = slice(128, 132)
+_UNDEFINED = 0xFFFFFFFF
+_PIXELS = 0x7FE00010
 
 
 def dicom_files(folder: Path, below: bool = True) -> Iterator[Path]:
@@ -127,11 +134,14 @@ def parse(file: BinaryIO, path: Path, tags: Sequence[str | int], *, stop_before_
         file.seek(0)
         try:
             out = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, specific_tags=list(tags), force=bare)
+            _check_there(out, path)
             _complete(out)
             # sequences are parsed when first used: use them now, where a failure is caught
             for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
                 out.get(keyword)
             return out
+        except MedsslError:
+            raise
         except InvalidDicomError as error:
             raise InputError("not a DICOM file", path=path, hint="move it out of the folder") from error
         except EOFError as error:
@@ -145,6 +155,15 @@ def parse(file: BinaryIO, path: Path, tags: Sequence[str | int], *, stop_before_
         except Exception as error:
             # ValueError, struct.error, zlib.error and whatever else a hostile file provokes in the parser
             raise InputError("corrupt: the DICOM elements cannot be parsed", path=path, code="corrupt") from error
+
+
+def _check_there(dataset: Any, path: Path) -> None:
+    """Hold each value to its declared length: the parser gives what is there of one that the file's end cuts off."""
+    for element in dataset.values():
+        length, value = getattr(element, "length", 0), element.value
+        if isinstance(value, bytes) and len(value) < length < _UNDEFINED:
+            what = "pixel data" if element.tag == _PIXELS else "an element"
+            raise InputError(f"truncated: {len(value)} bytes of {what}, expected {length}", path=path, code="truncated")
 
 
 def _complete(dataset: Any) -> None:

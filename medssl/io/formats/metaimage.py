@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medssl.errors import InputError
 from medssl.io.description import Description
-from medssl.io.files import check_size, open_regular
+from medssl.io.files import beside, check_size, open_regular
 from medssl.io.formats.data_files import data_files
 from medssl.io.formats.detached import Payload, spatial_channels
 from medssl.io.formats.nifti_affine import is_sheared
@@ -69,7 +69,7 @@ def read_metaimage(path: Path, *, volume: int | None = None) -> Volume:
     """
     fields, offset = _fields(path)
     if fields.get("objecttype", "Image").lower() != "image":
-        raise InputError("the MetaIO object is not an image", path=path, code="not-a-volume")
+        raise InputError("its ObjectType is not Image: not an image volume", path=path, code="not-a-volume")
     shape, ndims = _whole(fields, "dimsize", path), _whole(fields, "ndims", path)[0]
     if len(shape) != ndims:
         raise InputError(
@@ -85,7 +85,9 @@ def read_metaimage(path: Path, *, volume: int | None = None) -> Volume:
     if channels > 1 and ndims > 3:
         raise InputError(f"{ndims}D image of {channels} channels", path=path, code="several-volumes")
     file_shape = (channels, *shape) if channels != 1 else shape
-    values = _payload(fields, file_shape, offset, path).voxels()
+    payload = _payload(fields, file_shape, offset, path)
+    _check_packed_size(fields, payload)
+    values = payload.voxels()
     space = (1, 2, 3) if channels != 1 else (0, 1, 2)
     data = spatial_channels(values, space, channels != 1, volume, path)
     return Volume(data, affine, flags)
@@ -208,6 +210,21 @@ def _payload(fields: Fields, shape: tuple[int, ...], offset: int, path: Path) ->
     named = fields["elementdatafile"]
     detached = () if named.upper() == "LOCAL" else data_files(named, fields.get("data list", ""), path)
     return Payload(path, offset, detached, encoding, kind, shape, max(skip, -1))
+
+
+def _check_packed_size(fields: Fields, payload: Payload) -> None:
+    """Hold CompressedDataSize, where it stands, to the bytes that are there: other readers take so many."""
+    path = payload.header
+    declared = _whole(fields, "compresseddatasize", path, 0)[0]
+    if payload.encoding != "zlib" or declared <= 0 or payload.skip or len(payload.detached) > 1:
+        return
+    file = beside(path, payload.detached[0]) if payload.detached else path
+    there = file.stat().st_size - (0 if payload.detached else payload.offset)
+    if there != declared:
+        what = "truncated" if there < declared else "corrupt"
+        raise InputError(
+            f"{what}: {there} bytes of compressed data, CompressedDataSize is {declared}", path=file, code=what
+        )
 
 
 def _true(fields: Fields, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medssl.commands.convert import convert
 from medssl.errors import InputError, UsageError
 from medssl.io.labels.dicom_label import describe_labels
 from medssl.io.read import read, read_label
@@ -238,6 +239,21 @@ def test_a_folder_holds_exactly_one_label_object(tmp_path, scan):
     write_seg(tmp_path / "seg" / "t.dcm", [(1, at(0), PLANE)])
     with pytest.raises(InputError, match=r"2 label objects, expected one: s[.]dcm, t[.]dcm"):
         read_label(tmp_path / "seg", scan)
+
+
+def test_labels_beside_a_scan_do_not_hide_it(tmp_path):
+    # a study's folder: scans, and what was drawn on them
+    study = write_slices(tmp_path / "study" / "ct").parent
+    write_slices(study / "other", SeriesInstanceUID="1.2.3.9")
+    for name in ("0.dcm", "seg.dcm"):
+        write_seg(study / name, [(1, at(0), PLANE)])
+    assert convert(study, tmp_path / "o.nii.gz", series=2)["modality"] == "CT"
+    with pytest.raises(InputError, match="more than one volume"):
+        convert(study, tmp_path / "o.nii.gz")
+    with pytest.raises(InputError, match="2 label objects"):
+        convert(study, tmp_path / "o.nii.gz", like=study / "ct")
+    (study / "0.dcm").rename(tmp_path / "0.dcm")
+    assert "segments" in convert(study, tmp_path / "o.nii.gz", like=study / "ct")
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
