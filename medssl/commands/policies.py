@@ -11,7 +11,7 @@ import numpy as np
 from medssl.errors import RecipeError
 from medssl.expectations import show
 from medssl.loading.plan import Stage
-from medssl.loading.study_sampler import PairSampler
+from medssl.loading.study_sampler import PairSampler, StudySampler
 from medssl.methods.roles import augmentations
 from medssl.plain_yaml import parse_yaml, refuse_code
 from medssl.recipe import From, choose, load_class
@@ -43,7 +43,8 @@ def crop_stage(asked: Asked, views: ViewSettings, store: Store | None, seed: int
     Args:
         asked: the policy. Beside its own settings it may have ``count``, the views a sample. ``shape`` is the
             recipe's crop unless it is given. A policy that looks at an earlier role gets one, named ``first``;
-            ``matcher: affine`` registers the scans of the store.
+            ``matcher: affine`` registers the scans of the store, and ``of: study`` takes another scan of the same
+            study: its sequences are natural views of one another.
         views: what the recipe says.
         store: the scans; None where the policy is only checked.
         seed: of the recipe.
@@ -53,21 +54,25 @@ def crop_stage(asked: Asked, views: ViewSettings, store: Store | None, seed: int
         RecipeError: nothing has this name, or a setting is unknown or out of range.
     """
     entry, count = _parted(asked, "crop", "count")
-    matcher = entry.pop("matcher", None)
+    matcher, of = entry.pop("matcher", None), entry.pop("of", None)
     chosen = choose(CROP, _defaults(entry.get("name"), views) | entry, "--crop", "crop")
     policy = chosen.build()
     if matcher is not None:
         policy = _matching(policy, matcher, store)
     value = augmentations(views)
     role = Role(policy, count or _count(policy), views.spatial, value, label=label)
-    if not any(getattr(policy, name, None) for name in ("role", "inside")):
+    alone = not any(getattr(policy, name, None) for name in ("role", "inside"))
+    if of is not None and (alone or of != "study"):
+        raise RecipeError("crop.of: only study is known, for a policy that looks at an earlier role", path="--crop")
+    if alone:
         return Stage(chosen.name, 1, {chosen.name: role})
     first = replace(role, crop=_first(policy, views))
     roles = {FIRST: replace(first, count=_count(first.crop)), chosen.name: role}
-    if not isinstance(policy, Matched):
+    if not isinstance(policy, Matched) and of is None:
         return Stage(chosen.name, 1, roles)
     roles[chosen.name] = replace(role, record=1)
-    return Stage(chosen.name, 1, roles, sampler=lambda ids, surveys: PairSampler(ids, seed))
+    kind = PairSampler if of is None else StudySampler
+    return Stage(chosen.name, 1, roles, sampler=lambda ids, surveys: kind(ids, seed))
 
 
 def masked_stages(asked: Asked, stages: Sequence[Stage]) -> list[Stage]:

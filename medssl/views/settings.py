@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +20,9 @@ Angle = Annotated[float, Field(ge=0, le=180)]
 Stretch = Annotated[float, Field(ge=1)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 
+LARGEST = 2**30
+"""Voxels of a view at most: 4 GiB of float32."""
+
 
 @dataclass(frozen=True)
 class ViewSettings:
@@ -32,6 +36,8 @@ class ViewSettings:
         stretch: largest further zoom, in or out, of i, j and k by themselves.
         elastic: smooth deformation of the body: `{p: …, amplitude_mm: […, …], spacing_mm: …}`, or null.
         augment: names or ``{name: …, settings}`` of intensity augmentations, in order.
+        augment_on: where they are applied: by the ``loader``, or on the training ``device`` after the batch has come
+            there. What is drawn is the same, and so is the batch, to 1e-5.
     """
 
     crop: tuple[Length, Length, Length] = (96, 96, 96)
@@ -41,8 +47,11 @@ class ViewSettings:
     stretch: tuple[Stretch, Stretch, Stretch] = (1.0, 1.0, 1.0)
     elastic: Elastic | None = None
     augment: tuple[Any, ...] = ()
+    augment_on: Literal["loader", "device"] = "loader"
 
     def __post_init__(self) -> None:
+        if math.prod(self.crop) > LARGEST:
+            raise RecipeError(f"expected at most {LARGEST} voxels, got {list(self.crop)}", path="crop")
         if self.scale[0] > self.scale[1]:
             raise RecipeError(f"expected two rising numbers, got {list(self.scale)}", path="scale")
         for number, entry in enumerate(self.augment):

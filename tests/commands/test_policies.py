@@ -25,6 +25,7 @@ from medssl.views.masks import MASKS
 from medssl.views.matching.affine import AffineMatcher
 from medssl.views.settings import ViewSettings
 from tests.commands.tiny import simclr
+from tests.store.making import make_store, texture
 from tests.training.tiny import make_scans
 
 VIEWS = ViewSettings(crop=(8, 8, 8))
@@ -87,6 +88,20 @@ def test_matched_crops_are_of_two_patients(store: Store) -> None:
     ]
 
 
+def test_sequences_of_a_study_are_natural_views(tmp_path: Path) -> None:
+    kinds = [("a", "x", "T1"), ("a", "x", "T2"), ("b", "y", "T1"), ("b", "y", "T2")]
+    rows = [{"patient_id": patient, "study_id": study, "modality": kind} for patient, study, kind in kinds]
+    made = make_store(tmp_path, [texture((12, 12, 12), seed) for seed in range(4)], rows=rows)
+    stage = crop_stage("{name: twin, of: study}", VIEWS, made, 0, label=False)
+    assert stage.sampler is not None
+    drawn = stage.sampler(made, {}).draw(0, 2, np.random.default_rng(0))
+    assert sorted(tuple(sorted(sample)) for sample in drawn) == [(0, 1), (2, 3)]
+    views = make_views(made, drawn[0], stage.views, np.random.default_rng(0))
+    for one, other in zip(views["first"], views["twin"], strict=True):
+        np.testing.assert_array_equal(one.grid.affine, other.grid.affine)
+        assert one.ids["record"] != other.ids["record"]
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
@@ -96,6 +111,8 @@ def test_matched_crops_are_of_two_patients(store: Store) -> None:
         ({"name": "random", "scale": [2.0, 1.0]}, "two rising numbers"),
         ({"name": "random", "count": 0}, "crop.count: expected a whole number above 0"),
         ({"name": "random", "matcher": "affine"}, "only matched has one"),
+        ({"name": "random", "of": "study"}, "only study is known"),
+        ({"name": "twin", "of": "family"}, "only study is known"),
         ({"name": "matched", "matcher": "features"}, "expected body-box or affine"),
         ("3", "expected a name or"),
         ("[1", "line 1"),

@@ -38,6 +38,7 @@ def test_a_recipe_says_what_is_drawn() -> None:
         ({"elastic": {"amplitude_mm": [3, 2]}}, "elastic.amplitude_mm: expected two rising numbers"),
         ({"elastic": {"spacing": 20}}, "unknown key elastic.spacing .*did you mean spacing_mm"),
         ({"elastic": 0.3}, "elastic: expected a mapping"),
+        ({"crop": [100000, 100000, 100000]}, "crop: expected at most 1073741824 voxels"),
         ({"scale": [1.2, 0.8]}, "scale: expected two rising numbers"),
     ],
 )
