@@ -90,7 +90,7 @@ def preview(
         name = planned[0].name if crop is not None else _name(asked)
         page = Page(
             f"Views of {name}",
-            f"What step {step} would see of {min(samples, len(store))} samples, before anything is trained.",
+            f"What step {step} would see, before anything is trained. Samples: {min(samples, len(store))}.",
             facts=[(key, str(value)) for key, value in _flat(to_plain(asked.views))],
         )
         stages = []
