@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -146,7 +147,7 @@ def read_label(
 
 def is_label(path: Path) -> bool:
     """Whether a path is a DICOM segmentation or structure set, or a folder that holds these and no scan."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return holds_label(path)
     files = guarded(lambda: list(dicom_files(path)), path)
     # the first slice says that a folder is a scan's: its other headers are not read for this
