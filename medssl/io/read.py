@@ -82,7 +82,7 @@ def read_all(
     """
     where = Path(path)
     check_arguments(where, prefer, nan_fill)
-    if where.is_dir() or _kind(where) == "dicom":
+    if os.path.isdir(where) or guarded(lambda: _kind(where), where) == "dicom":
         from medssl.io.dicom.volumes import list_series
 
         series = guarded(lambda: list_series(where), where)

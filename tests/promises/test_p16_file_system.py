@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from medssl import cli
+from medssl.errors import MedsslError
+from medssl.io.read import read, read_all, read_label
 from tests.io.scans import write_slices
 from tests.promises.files import SFORM, converted, marked, mha, nifti, put, refused, same
 
@@ -143,6 +145,9 @@ def test_p16_what_is_missing_or_forbidden_is_named(tmp_path: Path) -> None:
     refused(tmp_path / "a.nii" / "b.nii", "does not exist")
     refused(put(tmp_path / "file.nii", nifti()) / "b.nii", "expected a folder, got a file")
     refused(tmp_path / ("x" * 300 + ".nii"), "name is too long", "missing")
+    for reader in (read, read_all, read_label):
+        with pytest.raises(MedsslError, match="name is too long"):
+            reader(tmp_path / ("x" * 300 + ".nii"))
     refused(tmp_path / "null\0.nii", "null character")
 
 
