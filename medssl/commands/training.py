@@ -75,6 +75,7 @@ def train(
         seed=asked.seed,
         workers=asked.data.workers,
         take=asked.data.take,
+        augment_on=asked.views.augment_on,
         recipe={"recipe": to_plain(asked), "manifest": store.manifest_digest},
     )
 

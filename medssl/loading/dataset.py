@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.sharedctypes import RawArray
-from typing import Any
 
 from torch.utils.data import Dataset, get_worker_info
 
@@ -54,27 +52,35 @@ class StepDataset(Dataset[Batch | Parcel | MedsslError]):
         sampler: which scans a step takes.
         slots: what this process makes.
         seed: of the run.
+        augmented: False leaves the values of images as they were sampled, whatever was drawn.
     """
 
-    def __init__(self, store: Store, roles: Mapping[str, Role], sampler: Sampler, slots: Slots, seed: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        roles: Mapping[str, Role],
+        sampler: Sampler,
+        slots: Slots,
+        seed: int,
+        augmented: bool = True,
+    ) -> None:
+        self._augmented = augmented
         self._store = store
         self._roles = dict(roles)
         self._sampler = sampler
         self._slots = slots
         self._seed = seed
-        self._in_hand: Any = None
         self._own = OwnSlabs()
         self._shared: SharedSlabs | None = None
 
     def share(self, workers: int) -> SharedSlabs | None:
         """Memory for workers that are about to start: to say which scan they have in hand, and to make batches in."""
-        self._in_hand = RawArray("q", [-1] * workers)
         self._shared = SharedSlabs(workers) if can_share() else None
         return self._shared
 
     def in_hand(self) -> list[str]:
         """The scans that workers were at when they were last heard of."""
-        found = [] if self._in_hand is None else sorted({int(one) for one in self._in_hand if one >= 0})
+        found = [] if self._shared is None else self._shared.in_hand()
         return [self._store.name(position) for position in found]
 
     def draws_from(self) -> dict[str, int]:
@@ -129,7 +135,7 @@ class StepDataset(Dataset[Batch | Parcel | MedsslError]):
         out = []
         for view in drawn:
             into = None if space is None else (space.image[filled[name]], space.valid[filled[name]])
-            out.append(make_view(self._store, view, into))
+            out.append(make_view(self._store, view, into, self._augmented))
             if space is not None:
                 filled[name] += 1
         return out
@@ -137,9 +143,8 @@ class StepDataset(Dataset[Batch | Parcel | MedsslError]):
     @contextmanager
     def _naming(self, positions: tuple[int, ...], step: int, slot: int) -> Iterator[None]:
         """Name the scans in whatever goes wrong, also where the whole process dies of it."""
-        worker = get_worker_info()
-        if worker is not None and self._in_hand is not None:
-            self._in_hand[worker.id] = max(positions)
+        if self._shared is not None:
+            self._shared.hold(max(positions))
         try:
             yield
         except MedsslError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch.utils.data import DataLoader
@@ -68,6 +71,11 @@ class BatchLoader(DataLoader[Any]):
         self._next = self._steps.start = int(state["next"])
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches = self._batches()
+        _RUNNING.add(batches)
+        return batches
+
+    def _batches(self) -> Generator[Batch]:
         self._next = self._steps.start
         # anew each time: an earlier iteration's batches may still be held
         slabs = self.dataset.share(self.num_workers) if self.num_workers else None  # type: ignore[attr-defined]
@@ -101,6 +109,7 @@ def make_loader(
     workers: int = 0,
     rank: int = 0,
     world: int = 1,
+    augmented: bool = True,
 ) -> BatchLoader:
     """Batches of the steps from ``start`` to ``stop − 1``.
 
@@ -115,6 +124,7 @@ def make_loader(
         workers: processes that make batches ahead; the batches are the same for any number.
         rank: this training process.
         world: training processes; their samples follow one another in one draw.
+        augmented: False leaves images as they were sampled, for ``views.augment.batch.augment_roles`` on a device.
 
     Raises:
         UsageError: a count is out of range.
@@ -127,7 +137,9 @@ def make_loader(
         got = {"batch": batch, "workers": workers, "rank": rank, "world": world, "start": start, "stop": stop}
         raise UsageError(f"batch must be at least 1, rank below world, start at most stop, got {got}")
     roles = stage.views if isinstance(stage, Stage) else stage
-    dataset = StepDataset(store, roles, sampler or PatientSampler(store, seed), Slots(batch, rank, world), seed)
+    dataset = StepDataset(
+        store, roles, sampler or PatientSampler(store, seed), Slots(batch, rank, world), seed, augmented
+    )
     return BatchLoader(
         dataset,
         Steps(start, stop),
@@ -136,6 +148,18 @@ def make_loader(
         worker_init_fn=_start_worker if workers else None,
         prefetch_factor=2 if workers else None,
     )
+
+
+_RUNNING: WeakSet[Generator[Batch]] = WeakSet()
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End the workers of loaders that are still held when the process ends: it would wait for them for ever."""
+    for batches in list(_RUNNING):
+        # one that is running at this very moment cannot be closed
+        with suppress(ValueError):
+            batches.close()
 
 
 def _free_shared_memory() -> str:

@@ -13,7 +13,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.reduction import DupFd
-from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 import numpy as np
@@ -68,8 +67,11 @@ class SharedSlabs(Slabs):
     """
 
     def __init__(self, workers: int) -> None:
-        self._files = [os.memfd_create("medssl") for _ in range(workers * SLOTS)]
-        self._taken: Any = RawArray("b", workers * SLOTS)
+        self._files = [os.memfd_create("medssl") for _ in range(workers * SLOTS + 1)]
+        # not an array of multiprocessing's: such memory is given to others while workers may still write to it
+        os.ftruncate(self._files[-1], 8 * workers + workers * SLOTS)
+        self._note(workers)
+        self._hand[:] = -1
         self._maps: dict[int, NDArray[np.uint8]] = {}
         self._last: tuple[int, Tensor] | None = None
         self._closing = weakref.finalize(self, _close, self._files, os.getpid())
@@ -77,11 +79,26 @@ class SharedSlabs(Slabs):
     def __getstate__(self) -> dict[str, Any]:
         if get_spawning_popen() is None:
             raise TypeError("shared memory goes to processes that are being started, nowhere else")
-        return {"files": [DupFd(file) for file in self._files], "taken": self._taken}
+        return {"files": [DupFd(file) for file in self._files], "workers": len(self._hand)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._files = [file.detach() for file in state["files"]]
-        self._taken, self._maps, self._last = state["taken"], {}, None
+        self._maps, self._last = {}, None
+        self._note(state["workers"])
+
+    def _note(self, workers: int) -> None:
+        notes = np.frombuffer(mmap.mmap(self._files[-1], 0), np.uint8)
+        self._hand, self._taken = notes[: 8 * workers].view(np.int64), notes[8 * workers :]
+
+    def hold(self, position: int) -> None:
+        """Say which scan this worker has in hand, for the training process to read should it die of it."""
+        worker = get_worker_info()
+        if worker is not None:
+            self._hand[worker.id] = position
+
+    def in_hand(self) -> list[int]:
+        """The scans that workers were at when they were last heard of."""
+        return sorted({int(position) for position in self._hand if position >= 0})
 
     def take(self, size: int) -> Tensor | None:
         """One of this worker's slabs, or None where the training process still holds all of them."""
@@ -127,7 +144,14 @@ class SharedSlabs(Slabs):
 
     def open(self, slot: int) -> Tensor:
         """The content of a slab in the training process; it is free again when no tensor in it is left."""
-        return _lent(self._mapped(slot), lambda _: self._free(slot))
+        owner = os.getpid()
+
+        def give_back(_: NDArray[np.uint8]) -> None:
+            # a process that was forked meanwhile has a copy of the tensors, and nothing to say
+            if os.getpid() == owner:
+                self._free(slot)
+
+        return _lent(self._mapped(slot), give_back)
 
     def _mapped(self, slot: int) -> NDArray[np.uint8]:
         size = os.fstat(self._files[slot]).st_size

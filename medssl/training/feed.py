@@ -15,7 +15,14 @@ from medssl.views.view import Batch
 
 
 def batches(
-    store: Store, plan: Plan, stage: Stage, sampler: Sampler, steps: tuple[int, int], rank: int = 0, world: int = 1
+    store: Store,
+    plan: Plan,
+    stage: Stage,
+    sampler: Sampler,
+    steps: tuple[int, int],
+    rank: int = 0,
+    world: int = 1,
+    augmented: bool = True,
 ) -> Iterable[Batch]:
     """The batches of the steps ``steps[0]`` to ``steps[1] - 1``, each a function of seed, step and slot alone.
 
@@ -27,6 +34,7 @@ def batches(
         steps: first step, and one past the last.
         rank: this process.
         world: processes in all.
+        augmented: False leaves images as they were sampled.
     """
     # a short look is not worth starting processes for
     workers = plan.workers if steps[1] - steps[0] > 1 else 0
@@ -41,6 +49,7 @@ def batches(
         workers=workers,
         rank=rank,
         world=world,
+        augmented=augmented,
     )
     return loader
 
@@ -64,6 +73,7 @@ class Feed(pl.LightningDataModule):  # type: ignore[misc]
     def train_dataloader(self) -> TimedLoader:
         """The batches of this process, timed."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-        found = batches(self.store, self.plan, self.stage, self.sampler, self.steps, rank, world)
+        here = self.plan.augment_on == "loader"
+        found = batches(self.store, self.plan, self.stage, self.sampler, self.steps, rank, world, here)
         self.timed = TimedLoader(found, self.steps[1] - self.steps[0])
         return self.timed

@@ -21,6 +21,7 @@ from medssl.errors import InputError, MedsslError
 from medssl.loading.plan import Stage
 from medssl.methods.contract import Context, Method
 from medssl.training.optimizers import Optim, make_optimizer, rate, set_rate
+from medssl.views.augment.batch import augment_roles
 from medssl.views.view import Batch
 
 PATIENCE = 10
@@ -65,6 +66,8 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         self.stage, self.first, self.optim, self.ctx, self.seed, self.report = stage, first, optim, ctx, seed, report
         self.tally = Tally()
         self.stopped = False
+        self.augments = False
+        """Whether batches come as they were sampled and are changed here, on their device."""
         # the same share of every stage is warm-up
         self.warmup = round(optim.warmup_steps * stage.steps / max(1, ctx.total_steps))
 
@@ -85,6 +88,8 @@ class Training(pl.LightningModule):  # type: ignore[misc]
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Encode, loss, backward, optimizer step, and what follows it."""
         self._enter(batch.step)
+        if self.augments:
+            batch = augment_roles(batch, self.stage.views)
         optimizer = self._optimizer()
         lr = self.optim.lr * rate(batch.step - self.first, self.stage.steps, self.warmup)
         set_rate(optimizer, lr)

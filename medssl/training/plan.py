@@ -45,6 +45,7 @@ class Plan:
         seed: the run's seed.
         workers: loading processes a training process; they change nothing in the numbers.
         take: ``patients`` or ``scans``: how stages without a sampler of their own choose.
+        augment_on: ``loader`` or ``device``: where views' values are changed.
         recipe: plain data that must be the same for a run to go on (the recipe, and digests of the data).
     """
 
@@ -55,4 +56,5 @@ class Plan:
     seed: int = 0
     workers: int = 0
     take: Literal["patients", "scans"] = "patients"
+    augment_on: Literal["loader", "device"] = "loader"
     recipe: Mapping[str, Any] = field(default_factory=dict)

@@ -93,6 +93,7 @@ class Run:
         self.method.train()
         sampler = self._sampler(stage)
         module = Training(self.method, stage, first, self.plan.optim, ctx, self.plan.seed, self._report)
+        module.augments = self.plan.augment_on == "device"
         self.feed = Feed(self.store, self.plan, stage, sampler, (self.state.step, last))
         self.earlier = (self.state.counts.get("seconds", 0.0), self.state.counts.get("waited", 0.0))
         looker = _Looker(self, stage, sampler, first)

@@ -88,18 +88,19 @@ def make_views(
     return {name: [make_view(store, view) for view in views] for name, views in drawn.items()}
 
 
-def make_view(store: Store, drawn: Drawn, into: Place | None = None) -> View:
+def make_view(store: Store, drawn: Drawn, into: Place | None = None, augmented: bool = True) -> View:
     """A drawn view, made.
 
     Args:
         store: the store.
         drawn: the view.
         into: where its image and valid shall lie, of their shapes; new memory by default.
+        augmented: False leaves the values as they were sampled, for ``augment_batch`` to change them later.
 
     Raises:
         InputError: a damaged entry, or no label map where one is asked for.
     """
-    return _make(store, drawn.params, drawn.grid, drawn.augment, into)
+    return _make(store, drawn.params, drawn.grid, drawn.augment if augmented else None, into)
 
 
 def replay(store: Store, params: Params, augment: Sequence[Augmentation] | None = None) -> View:
@@ -168,14 +169,16 @@ def _about(store: Store, position: int, grid: Grid) -> About:
     return About(spacing_of(grid.affine), store.modality(position), voxels.low, voxels.high)
 
 
-def _make(store: Store, params: Params, grid: Grid, augment: Sequence[Augmentation], into: Place | None = None) -> View:
+def _make(
+    store: Store, params: Params, grid: Grid, augment: Sequence[Augmentation] | None, into: Place | None = None
+) -> View:
     position = params["position"]
     sampled, valid, label = _sampled(store, position, grid, params["label"], into)
     image = sampled
-    for part, (_, numbers) in zip(augment, params["augment"], strict=True):
+    for part, (_, numbers) in () if augment is None else zip(augment, params["augment"], strict=True):
         if numbers:
             image = part.apply(image, numbers)
-    if params["augment"] and not bool(valid.all()):
+    if params["augment"] and augment is not None and not bool(valid.all()):
         # padding is no tissue: noise or brightness must not make it look like some
         image = image.masked_fill(~valid, 0.0)
     return View(

@@ -16,7 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from medssl.manifest import Manifest
 from medssl.store.entry import entry_is_sound
 from medssl.store.prepare import prepare
 from medssl.store.settings import StoreSettings
@@ -39,7 +38,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--scans", type=int, default=40)
     args = parser.parse_args()
-    rng = random.Random(0)  # noqa: S311
+    rng = random.Random(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manifest = small_set(folder, args.scans, SHAPE)
@@ -49,7 +48,9 @@ def main() -> None:
         killed = unfinished = rounds = 0
         where = folder / "store"
         while killed < args.count:
-            process = subprocess.Popen(command(folder, where, 1 + killed % 2), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command(folder, where, 1 + killed % 2), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             try:
                 process.wait(rng.uniform(0.1, whole))
             except subprocess.TimeoutExpired:

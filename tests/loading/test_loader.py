@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import resource
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,3 +188,25 @@ def test_a_state_of_another_loader_is_refused(store: Store, changes: dict[str, i
     other = make_loader(store, ROLES, None, **({"batch": 2, "seed": 3, "start": 0, "stop": 6} | changes))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=words):
         other.load_state_dict(state)
+
+
+ENDING = """
+import sys
+from medssl.loading.loader import make_loader
+from medssl.store.store import Store
+from medssl.views.crops.random_crop import RandomCrop
+from medssl.views.view import Role
+
+store = Store.open(sys.argv[1])
+roles = {"view": Role(RandomCrop((8, 8, 8)))}
+batches = iter(make_loader(store, roles, None, batch=1, seed=0, start=0, stop=1000, workers=2))
+next(batches)
+"""
+
+
+@pytest.mark.parametrize("end", ["", "raise SystemExit(1)", "1 / 0"])
+def test_a_program_ends_though_it_holds_a_loader(store: Store, end: str) -> None:
+    """Workers ignore the signal by which they are ended otherwise, since a training process decides what it means."""
+    words = [sys.executable, "-c", ENDING + end, str(store.path)]
+    done = subprocess.run(words, capture_output=True, timeout=120)
+    assert done.returncode == (1 if end else 0)
