@@ -29,7 +29,8 @@ SETTINGS = {
     "window_hu": [-175.0, 250.0],
     "percentiles": [0.5, 99.5],
     "zscore": None,
-    "n4": False, "suv": False,
+    "n4": False,
+    "suv": False,
 }
 
 
