@@ -95,7 +95,7 @@ def monai(paths: list[Path], folder: Path, kind: str) -> Batches:
     elif kind == "PersistentDataset":
         dataset = PersistentDataset(names, t.Compose([*read, values, crop]), folder / "persistent")
     else:
-        dataset = CacheDataset(names, t.Compose([*read, values, crop]), num_workers=0, progress=False)
+        dataset = CacheDataset(names, t.Compose([*read, values, crop]), num_workers=0, progress=False, copy_cache=False)
     loader = DataLoader(dataset, batch_size=BATCH, shuffle=True, num_workers=0)
     return itertools.chain.from_iterable(itertools.repeat(loader))
 
