@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
+import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from medssl.errors import InputError, RecipeError
+from medssl.errors import InputError, RecipeError, ResourceError
 from medssl.manifest import Manifest
 from medssl.store.location import is_remote
 from medssl.store.prepare import is_current, prepare
 from medssl.store.settings import StoreSettings
 from medssl.store.store import Store
 from medssl.store.work import Progress
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Data:
         workers: processes that load.
         sequences: names of the manifest's ``modality`` column that become the channels of one image a study, missing
             ones masked; none of them where every row is an image of its own.
+        cache_optional: where the store cannot be written, keep the prepared scans in memory (``/dev/shm``, else the
+            temporary folder) until the run ends, with a warning.
         take: ``patients`` takes patient by patient, so that no batch holds one twice where there are enough;
             ``scans`` takes every scan once an epoch.
     """
@@ -51,6 +60,7 @@ class Data:
     workers: int = 0
     sequences: tuple[str, ...] = ()
     take: Literal["patients", "scans"] = "patients"
+    cache_optional: bool = False
 
     def __post_init__(self) -> None:
         if self.workers < 0:
@@ -88,12 +98,31 @@ def open_store(data: Data, out: str | Path, progress: Progress | None = None) ->
         store = _remote(data.store, manifest, settings)
     else:
         path = Path(data.store) if data.store is not None else Path(out) / "store"
-        current = is_current(path, manifest, settings)
-        store = Store.open(path) if current else prepare(manifest, path, settings, progress=progress)
-        store = store.healing(manifest)
+        store = _prepared(data, manifest, path, progress).healing(manifest)
     if data.split is not None:
         store = _of_split(store, data)
     return store.studies(data.sequences) if data.sequences else store
+
+
+def _prepared(data: Data, manifest: Manifest, path: Path, progress: Progress | None) -> Store:
+    """The store of a folder, made where it is not current; elsewhere for this run where the folder cannot be written.
+
+    Raises:
+        ResourceError: the disk is full or read-only, and the store is not optional (``disk``).
+    """
+    settings = data.settings()
+    if is_current(path, manifest, settings):
+        return Store.open(path)
+    try:
+        return prepare(manifest, path, settings, progress=progress)
+    except ResourceError as error:
+        if not data.cache_optional or error.code != "disk":
+            raise
+        memory = Path("/dev/shm")  # noqa: S108
+        folder = tempfile.mkdtemp(prefix="medssl-store-", dir=memory if os.access(memory, os.W_OK) else None)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        log.warning("%s; the prepared scans lie in %s until this run ends", error.line(), folder)
+        return prepare(manifest, Path(folder), settings, progress=progress)
 
 
 def _remote(place: str, manifest: Manifest, settings: StoreSettings) -> Store:

@@ -12,6 +12,9 @@ from medssl.verbs.answers import JSON, OVERRIDES, ROOT, SPLIT, answer, progressi
 
 RECIPE = typer.Argument(..., metavar="RECIPE", help="A file (.yaml), or a name of `medssl recipe list`.")
 RESUME = typer.Option(False, "--resume", help="Go on with the run folder where it stopped.")
+CACHE = typer.Option(
+    False, "--cache-optional", help="Where the store cannot be written, keep the prepared scans in memory."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -125,6 +128,7 @@ def pretrain(
     recipe: Path = RECIPE,
     overrides: list[str] | None = OVERRIDES,
     resume: bool = RESUME,
+    cache_optional: bool = CACHE,
     json: bool = JSON,
 ) -> None:
     """Pretrain an encoder without labels.
@@ -134,7 +138,7 @@ def pretrain(
     from medssl.commands.pretrain import pretrain as run
 
     with progressing() as progress:
-        result = run(recipe, overrides or (), resume=resume, progress=progress)
+        result = run(recipe, _with_cache(overrides, cache_optional), resume=resume, progress=progress)
     answer(result, json, readable.of_training(result))
 
 
@@ -142,6 +146,7 @@ def finetune(
     recipe: Path = RECIPE,
     overrides: list[str] | None = OVERRIDES,
     resume: bool = RESUME,
+    cache_optional: bool = CACHE,
     json: bool = JSON,
 ) -> None:
     """Fine-tune a head and its encoder.
@@ -151,8 +156,12 @@ def finetune(
     from medssl.commands.finetune import finetune as run
 
     with progressing() as progress:
-        result = run(recipe, overrides or (), resume=resume, progress=progress)
+        result = run(recipe, _with_cache(overrides, cache_optional), resume=resume, progress=progress)
     answer(result, json, readable.of_training(result))
+
+
+def _with_cache(overrides: list[str] | None, optional: bool) -> list[str]:
+    return [*(overrides or ()), *(["data.cache_optional=true"] if optional else [])]
 
 
 def predict(
