@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
 from medssl.errors import InputError, UsageError
+from medssl.loading.first_scans import FirstScans
 from medssl.loading.plan import ScanIds
 from medssl.loading.sampler import PatientSampler
 
@@ -39,7 +37,7 @@ class StudySampler:
             studies.setdefault((patient, study, -1 if study >= 0 else position), []).append(position)
         self._members = list(studies.values())
         self._count = count
-        self._studies = PatientSampler(_First(ids, [members[0] for members in self._members]), seed)
+        self._studies = PatientSampler(FirstScans(ids, [members[0] for members in self._members]), seed)
 
     def draw(self, step: int, size: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
         """``size`` samples of ``count`` scans each; see ``PatientSampler.draw``."""
@@ -49,26 +47,6 @@ class StudySampler:
             order = [members[int(place)] for place in rng.permutation(len(members))]
             out.append(tuple(order[turn % len(order)] for turn in range(self._count)))
         return out
-
-
-@dataclass(frozen=True)
-class _First:
-    """The ids of each study's first scan."""
-
-    source: ScanIds
-    first: list[int]
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def ids(self, position: int) -> Mapping[str, int]:
-        return self.source.ids(self.first[position])
-
-    def modality(self, position: int) -> str:
-        return self.source.modality(self.first[position])
-
-    def targets(self, position: int) -> Mapping[str, float]:
-        return self.source.targets(self.first[position])
 
 
 class PairSampler:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from medssl.errors import UsageError
+from medssl.loading.first_scans import FirstScans
 from medssl.loading.plan import ScanIds
 from medssl.loading.sampler import PatientSampler
 from medssl.views.crops.distance import distance_law
@@ -44,7 +43,7 @@ class TimePairSampler:
             known = patient >= 0 and time >= 0
             courses[patient if known else -1 - position].append((time, position))
         self._courses = list(courses.values())
-        self._patients = PatientSampler(_First(ids, [course[0][1] for course in self._courses]), seed)
+        self._patients = PatientSampler(FirstScans(ids, [course[0][1] for course in self._courses]), seed)
 
     def draw(self, step: int, size: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
         """``size`` samples of two scans each; see ``PatientSampler.draw``."""
@@ -67,23 +66,3 @@ class TimePairSampler:
         at = int(choices[int(rng.integers(len(choices)))])
         pair = course[int(first[at])][1], course[int(second[at])][1]
         return pair[::-1] if swapped else pair
-
-
-@dataclass(frozen=True)
-class _First:
-    """The ids of each course's first scan."""
-
-    source: ScanIds
-    first: list[int]
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def ids(self, position: int) -> Mapping[str, int]:
-        return self.source.ids(self.first[position])
-
-    def modality(self, position: int) -> str:
-        return self.source.modality(self.first[position])
-
-    def targets(self, position: int) -> Mapping[str, float]:
-        return self.source.targets(self.first[position])

@@ -13,7 +13,7 @@ from medssl.errors import RecipeError
 from medssl.views.about import PLAIN, About
 from medssl.views.augment.blur import round_in_mm
 from medssl.views.augment.intensity import Intensity, Range, check_chance, draw_strength
-from medssl.views.augment.smoothing import smoothed
+from medssl.views.augment.smoothing import sharpened
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,4 @@ class Sharpen(Intensity):
 
     def apply(self, image: Tensor, params: Mapping[str, Any]) -> Tensor:
         """Add the difference."""
-        if not params:
-            return image
-        amount = params["amount"]
-        return smoothed(image, params["sigma"]).mul_(-amount).add_(image, alpha=1 + amount).clamp_(0.0, 1.0)
+        return sharpened(image, params["amount"], params["sigma"]) if params else image

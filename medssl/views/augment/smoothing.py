@@ -62,3 +62,8 @@ def half_kernel(sigma: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     weights = np.exp(-0.5 * (steps / sigma) ** 2)
     out: np.ndarray[tuple[int], np.dtype[np.float32]] = (weights / (weights[0] + 2 * weights[1:].sum())).astype("f4")
     return out
+
+
+def sharpened(image: Tensor, amount: float, sigma: Sequence[float]) -> Tensor:
+    """X + amount · (x − blurred x), in [0, 1]; below 0 the amount softens."""
+    return smoothed(image, sigma).mul_(-amount).add_(image, alpha=1 + amount).clamp_(0.0, 1.0)
