@@ -13,11 +13,12 @@ from torch import Tensor
 from medssl.errors import InputError
 from medssl.inference.export import to_label_map, with_values
 from medssl.inference.model import Model
-from medssl.inference.on_grid import on_grid
 from medssl.inference.window import Window, corners, sliding_window, windows_at_once
 from medssl.methods.tuning.heights import HEIGHT, body_of, region_of
 from medssl.store.process import Processed, process
-from medssl.views.grid import Box
+from medssl.views.block import Block
+from medssl.views.grid import Box, Grid
+from medssl.views.sample import sample_block
 from medssl.volume import Volume
 
 Progress = Callable[[int, int], None]
@@ -130,9 +131,8 @@ def _channel(model: Model, done: Processed, image: Tensor, volume: Volume, one: 
     if one[0] is volume:
         return image
     other = process(one[0], model.store, modality=one[1])
-    into = np.linalg.inv(other.image.affine) @ done.image.affine
-    values, inside = on_grid(other.normalized(), into, done.image.shape)
-    return torch.from_numpy(np.where(inside, values, 0.0).astype(np.float32))
+    block = Block(other.normalized(), (0, 0, 0), other.image.shape, other.image.affine, 1.0, 0.0)
+    return sample_block(block, Grid.of(done.image.shape, done.image.affine))[0]
 
 
 def _centred_in(body: NDArray[np.int64], place: Window, window: Window) -> bool:
