@@ -31,6 +31,7 @@ from medssl.commands.training import card_of, train
 from medssl.encoders import ENCODERS
 from medssl.loading.data import Data, open_store
 from medssl.methods import METHODS
+from medssl.methods.roles import planned_stages
 from medssl.recipe import Choice, From, to_plain
 from medssl.training.hardware import Hardware
 from medssl.training.optimizers import Optim
@@ -134,4 +135,4 @@ def rehearse(asked: Any) -> None:
         return
     encoder = make_encoder(asked.encoder, 1, asked.views.crop, asked.seed)
     if isinstance(asked, PretrainRecipe):
-        asked.method.build(encoder).stages(asked.optim.steps, asked.views)
+        planned_stages(asked.method.build(encoder), asked.optim.steps, asked.views)

@@ -24,6 +24,7 @@ from medssl.loading.data import Data, open_store
 from medssl.loading.plan import Stage
 from medssl.loading.sampler import PatientSampler
 from medssl.manifest import Manifest, Record
+from medssl.methods.roles import planned_stages
 from medssl.plain_yaml import load_yaml
 from medssl.recipe import to_plain
 from medssl.store.location import is_remote
@@ -146,7 +147,7 @@ def _few(manifest: Manifest, samples: int, labelled: bool) -> tuple[Record, ...]
 def _stages(asked: Any, store: Store, crop: Asked | None) -> Sequence[Stage]:
     if crop is not None:
         return [crop_stage(crop, asked.views, store, asked.seed, isinstance(asked, FinetuneRecipe))]
-    planned: Sequence[Stage] = _method(asked, store).stages(asked.optim.steps, asked.views)
+    planned: Sequence[Stage] = planned_stages(_method(asked, store), asked.optim.steps, asked.views)
     return planned
 
 

@@ -12,6 +12,7 @@ from medssl.commands.runs import CHECKPOINTS, METRICS, RECIPE, Progress, is_firs
 from medssl.errors import InputError, RecipeError
 from medssl.loading.data import Data
 from medssl.methods.contract import Method
+from medssl.methods.roles import planned_stages
 from medssl.recipe import to_plain
 from medssl.store.store import Store
 from medssl.training.hardware import Hardware
@@ -68,7 +69,7 @@ def train(
     from medssl.training.fit import fit
 
     plan = Plan(
-        stages=tuple(method.stages(asked.optim.steps, asked.views)),
+        stages=planned_stages(method, asked.optim.steps, asked.views),
         optim=asked.optim,
         hardware=asked.hardware,
         keep=asked.keep,

@@ -15,12 +15,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from medssl.errors import UsageError
 from medssl.loading.plan import MakeSampler, Sampler, ScanIds, Stage, Survey
 from medssl.views.settings import ViewSettings
 from medssl.views.view import Batch, Role
 
 __all__ = [
     "Context",
+    "EmptyBatchError",
+    "Facts",
     "MakeSampler",
     "Method",
     "Sampler",
@@ -67,6 +70,31 @@ class Context:
         return min(1.0, self.step / max(1, self.total_steps))
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run before its first step, so that what cannot work is refused then.
+
+    Args:
+        scans: in the store.
+        patients: known ones among them.
+        batch: samples of a step, over all processes.
+        steps: of the whole run.
+        processes: how many train side by side.
+        half: whether networks compute in float16.
+    """
+
+    scans: int
+    patients: int
+    batch: int
+    steps: int
+    processes: int = 1
+    half: bool = False
+
+
+class EmptyBatchError(UsageError):
+    """Raised by ``Method.loss`` on every process alike: this batch says nothing; the step is left out and counted."""
+
+
 class Method(nn.Module, ABC):
     """A way to train an encoder: final classes fill in ``views``, ``encode`` and ``loss``.
 
@@ -76,6 +104,9 @@ class Method(nn.Module, ABC):
 
     least_patients: ClassVar[int] = 1
     """How many patients a batch needs, over all processes, for there to be something to learn."""
+
+    row_wise: ClassVar[bool] = True
+    """Whether ``encode`` treats every sample by itself (batch norms aside), so that it can be done in parts."""
 
     @abstractmethod
     def views(self, settings: ViewSettings) -> Mapping[str, Role]:
@@ -112,6 +143,22 @@ class Method(nn.Module, ABC):
         plain = [p for p in self.parameters() if p.requires_grad and p.squeeze().ndim <= 1]
         groups: list[dict[str, Any]] = [{"params": decay, "name": "decay"}]
         return [*groups, {"params": plain, "weight_decay": 0.0, "name": "plain"}]
+
+    def check(self, facts: Facts) -> list[str]:
+        """Refuse what cannot work with these data, and note what is doubtful, before training starts.
+
+        Raises:
+            RecipeError: a setting of the method, by its name.
+        """
+        return []
+
+    def embedded(self, vectors: Vectors, batch: Batch) -> dict[str, Tensor]:
+        """The vectors whose health is watched: role to ``(N, d)``, a row for each of its views.
+
+        What ``encode`` names like a role is taken, where it has a vector a view.
+        """
+        found = {name: vectors[name] for name in batch.roles if name in vectors}
+        return {name: rows for name, rows in found.items() if rows.ndim == 2 and len(rows) == len(batch[name])}
 
     @abstractmethod
     def exported(self) -> dict[str, nn.Module]:

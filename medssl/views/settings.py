@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -36,6 +37,7 @@ class ViewSettings:
         stretch: largest further zoom, in or out, of i, j and k by themselves.
         elastic: smooth deformation of the body: `{p: …, amplitude_mm: […, …], spacing_mm: …}`, or null.
         augment: names or ``{name: …, settings}`` of intensity augmentations, in order.
+        augment_roles: the same for single roles, by name (`{partner: [...], local: [...]}`), in place of ``augment``.
         augment_on: where they are applied: by the ``loader``, or on the training ``device`` after the batch has come
             there. What is drawn is the same, and so is the batch, to 1e-5.
     """
@@ -47,6 +49,7 @@ class ViewSettings:
     stretch: tuple[Stretch, Stretch, Stretch] = (1.0, 1.0, 1.0)
     elastic: Elastic | None = None
     augment: tuple[Any, ...] = ()
+    augment_roles: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     augment_on: Literal["loader", "device"] = "loader"
 
     def __post_init__(self) -> None:
@@ -54,11 +57,15 @@ class ViewSettings:
             raise RecipeError(f"expected at most {LARGEST} voxels, got {list(self.crop)}", path="crop")
         if self.scale[0] > self.scale[1]:
             raise RecipeError(f"expected two rising numbers, got {list(self.scale)}", path="scale")
-        for number, entry in enumerate(self.augment):
-            try:
-                choose(CHOICE, entry, at=f"views.augment[{number}]").build()
-            except RecipeError as error:
-                raise RecipeError(error.reason, code=error.code, hint=error.hint) from error
+        for where, entries in {"augment": self.augment, **self._of_roles()}.items():
+            for number, entry in enumerate(entries):
+                try:
+                    choose(CHOICE, entry, at=f"views.{where}[{number}]").build()
+                except RecipeError as error:
+                    raise RecipeError(error.reason, code=error.code, hint=error.hint) from error
+
+    def _of_roles(self) -> dict[str, tuple[Any, ...]]:
+        return {f"augment_roles.{role}": entries for role, entries in self.augment_roles.items()}
 
     @property
     def spatial(self) -> Spatial:

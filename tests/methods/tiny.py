@@ -11,10 +11,11 @@ import torch
 from medssl.draws import generator
 from medssl.encoders.build import build_encoder
 from medssl.methods import METHODS
-from medssl.methods.contract import Context, Method
+from medssl.methods.contract import Context, Method, Stage
 from medssl.recipe import load_class
 from medssl.views.grid import Box
-from medssl.views.view import Batch, Views
+from medssl.views.settings import ViewSettings
+from medssl.views.view import Batch, Role, Views
 
 SIDE = 16
 
@@ -39,6 +40,8 @@ CARRIES = {
     "voco": ("resnet", "resenc", "vit", "swin"),
 }
 
+MASKED = ("spark", "mae")
+
 PAIRS = [(method, encoder) for method in METHODS for encoder in CARRIES[method]]
 
 
@@ -62,47 +65,62 @@ def scan(seed: int, shape: tuple[int, ...] = (2 * SIDE, 2 * SIDE, SIDE)) -> torc
 
 
 def make_views(
-    crops: list[tuple[int, tuple[int, int, int]]], patients: list[int], hidden: torch.Tensor | None = None
+    crops: list[tuple[int, tuple[int, int, int]]],
+    patients: list[int],
+    hidden: torch.Tensor | None = None,
+    shape: tuple[int, ...] = (SIDE,) * 3,
 ) -> Views:
     """Views of the scans of ``owner``, each cut out at an origin."""
     images, boxes = [], []
-    for owner, (i, j, k) in crops:
-        images.append(scan(owner)[:, i : i + SIDE, j : j + SIDE, k : k + SIDE])
+    for owner, origin in crops:
+        cut = tuple(slice(at, at + length) for at, length in zip(origin, shape, strict=True))
+        images.append(scan(owner)[(slice(None), *cut)])
         affine = np.eye(4)
-        affine[:3, 3] = (i, j, k)
-        boxes.append(Box(affine, (SIDE,) * 3).to_numbers())
+        affine[:3, 3] = origin
+        boxes.append(Box(affine, tuple(shape)).to_numbers())
     owner = torch.tensor([o for o, _ in crops])
     return Views(
         image=torch.stack(images),
-        valid=torch.ones(len(crops), 1, *[SIDE] * 3, dtype=torch.bool),
+        valid=torch.ones(len(crops), 1, *shape, dtype=torch.bool),
         affine=torch.eye(4, dtype=torch.float64).repeat(len(crops), 1, 1),
         box=torch.from_numpy(np.stack(boxes)),
         owner=owner,
-        ids={"patient": torch.tensor(patients)[owner]},
+        ids={"patient": torch.tensor(patients)[owner], "record": owner + 10},
         hidden=hidden,
     )
 
 
+def stage_of(method: Method) -> Stage:
+    """The last stage of a method, on views of 16³."""
+    return method.stages(10, ViewSettings(crop=(SIDE,) * 3))[-1]
+
+
 def batch_for(method: Method, name: str, size: int = 4) -> Batch:
-    """A batch of ``size`` patients for a method."""
+    """A batch of ``size`` patients for the last stage of a method."""
     rng = generator(0)
     patients = [100 + n for n in range(size)]
     if name == "voco":
         cells = [(o, (SIDE * i, SIDE * j, 0)) for o in range(size) for i in range(2) for j in range(2)]
         places = [(o, (*rng.integers(SIDE + 1, size=2).tolist(), 0)) for o in range(size) for _ in range(2)]
         return Batch({"base": make_views(cells, patients), "query": make_views(places, patients)}, size)
-    if name == "simclr":
-        first, second = ([(o, (*rng.integers(SIDE + 1, size=2).tolist(), 0)) for o in range(size)] for _ in range(2))
-        return Batch({"view": make_views(first, patients), "partner": make_views(second, patients)}, size)
-    places = [(o, (*rng.integers(SIDE + 1, size=2).tolist(), 0)) for o in range(size)]
-    side = SIDE // method.cell  # type: ignore[operator]
-    hidden = torch.zeros(1, len(places), side**3, dtype=torch.bool)
-    for row in hidden[0]:
-        row[torch.from_numpy(rng.permutation(side**3)[: round(0.6 * side**3)])] = True
-    hidden = hidden.reshape(1, len(places), side, side, side)
-    views = make_views(places, patients, hidden)
-    views.valid[0, :, 9:] = False  # padding, so that processes count different numbers of voxels
-    return Batch({"view": views}, size)
+    roles = {role: _views_of(asked, patients, rng) for role, asked in stage_of(method).views.items()}
+    if name in MASKED:
+        roles["view"].valid[0, :, 9:] = False  # padding, so that processes count different numbers of voxels
+    return Batch(roles, size)
+
+
+def _views_of(role: Role, patients: list[int], rng: np.random.Generator) -> Views:
+    """What a role asks for: crops of its shape anywhere in the scans, with its masks."""
+    shape = tuple(role.crop.shape)  # type: ignore[attr-defined]
+    room = [whole - length + 1 for whole, length in zip((2 * SIDE, 2 * SIDE, SIDE), shape, strict=True)]
+    owners = [owner for owner in range(len(patients)) for _ in range(role.count)]
+    places = [(owner, tuple(int(rng.integers(r)) for r in room)) for owner in owners]
+    hidden = None
+    if role.masks is not None:
+        cells = tuple(length // role.masks.cell for length in shape)
+        drawn = np.stack([role.masks.draws(cells, rng, role.draws) for _ in places], axis=1)
+        hidden = torch.from_numpy(drawn)
+    return make_views(places, patients, hidden, shape)
 
 
 def take(batch: Batch, samples: list[int]) -> Batch:

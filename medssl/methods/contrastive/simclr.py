@@ -7,7 +7,6 @@ which learns better from the small batches that volumes allow.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -15,17 +14,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from medssl.encoders.contract import Encoder
-from medssl.errors import UsageError
 from medssl.heads.projector import Projector
 from medssl.methods.contract import Context, Method, Vectors, ViewSettings
-from medssl.methods.roles import random_crops
+from medssl.methods.contrastive.rows import members, told
+from medssl.methods.passes import pooled, through
+from medssl.methods.roles import PAIR, two_views
 from medssl.objectives.contrastive import contrast
 from medssl.objectives.cosine import cosine, spread
-from medssl.pairing.relation import members_of, same_sample, together
-from medssl.views.crops.overlapping import Overlapping
+from medssl.pairing.relation import same_sample
 from medssl.views.view import Batch, Role
-
-ROLES = ("view", "partner")
 
 
 class SimCLR(Method):
@@ -67,41 +64,24 @@ class SimCLR(Method):
 
     def views(self, settings: ViewSettings) -> Mapping[str, Role]:
         """A crop of each scan, and a second one around it."""
-        view = random_crops(settings)
-        beside = Overlapping("view", settings.crop, self.overlap, settings.scale)
-        return {"view": view, "partner": replace(view, crop=beside)}
+        return two_views(settings, self.overlap)
 
     def encode(self, batch: Batch, ctx: Context) -> Vectors:
         """``view`` and ``partner``: a vector for every crop."""
-        # one forward, so that a batch norm sees both crops of a pair
-        images = torch.cat([batch[role].image for role in ROLES])
-        first, second = self.projector(self.encoder(images).pooled).split([len(batch[role]) for role in ROLES])
-        return {"view": first, "partner": second}
+        return through(self.projector, pooled(self.encoder, batch, PAIR))
 
     def loss(self, vectors: Vectors, batch: Batch, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
         """The contrast over the rows of all processes.
 
         Raises:
-            UsageError: no row has both a positive and a negative, so that nothing could be learned.
+            EmptyBatchError: no row has both a positive and a negative.
         """
-        z = torch.cat([ctx.gather(vectors[role]) for role in ROLES])
-        who = together(*(members_of(batch, role, ctx.gather) for role in ROLES))
+        z = torch.cat([ctx.gather(vectors[role]) for role in PAIR])
+        who = members(batch, ctx)
         relation = same_sample(who, same_patient_negatives=self.same_patient_negatives)
-        similarity = cosine(z, z)
-        loss, log = contrast(similarity / self.temperature, relation.positive, relation.negative, coupled=self.coupled)
-        if int(log.rows) == 0:
-            raise UsageError(
-                f"no positive beside a negative among {len(who)} views: two views a scan and two patients are needed",
-                code="batch",
-                hint="use a batch of 2 or more patients with known patient_id",
-            )
-        return loss, {
-            "similarity_positive": log.positive * self.temperature,
-            "similarity_negative": log.negative * self.temperature,
-            "dropped_without_positive": log.without_positive.float(),
-            "dropped_without_negative": log.without_negative.float(),
-            "embedding_std": spread(z.detach()),
-        }
+        similarity = cosine(z, z) / self.temperature
+        loss, log = contrast(similarity, relation.positive, relation.negative, coupled=self.coupled)
+        return loss, {**told(log, self.temperature, len(who)), "embedding_std": spread(z.detach())}
 
     def exported(self) -> dict[str, nn.Module]:
         """Encoder and projector."""
