@@ -57,6 +57,11 @@ def context(**values: Any) -> Context:
     return Context(total_steps=10, **values)
 
 
+def context_for(method: Method, **values: Any) -> Context:
+    """The context of a method's last stage."""
+    return context(stage=stage_of(method).name, **values)
+
+
 def scan(seed: int, shape: tuple[int, ...] = (2 * SIDE, 2 * SIDE, SIDE)) -> torch.Tensor:
     """A smooth random volume ``(1, i, j, k)`` with a gradient, so that places can be told apart."""
     noise = torch.randn(1, 1, 5, 5, 5, generator=torch.Generator().manual_seed(seed))
