@@ -56,6 +56,7 @@ class Stage:
         trains: prefixes of parameter names that are trained; everything else is frozen. Empty: all.
         sampler: builds the sampler; None takes scans patient by patient, no patient twice in a batch.
         survey: whether, before the stage, every scan is encoded once and ``Method.survey`` is asked.
+        survey_views: the views in which the survey sees a scan; those of the stage by default.
     """
 
     name: str
@@ -64,3 +65,4 @@ class Stage:
     trains: tuple[str, ...] = ()
     sampler: MakeSampler | None = None
     survey: bool = False
+    survey_views: Mapping[str, Role] | None = None

@@ -55,6 +55,7 @@ class Context:
         generator: drawn from by methods that need chance inside ``encode`` or ``loss``; set anew each step.
         gather: rows of all processes in rank order, differentiable (its backward sums over processes).
         surveys: stage name to what its survey left.
+        batch: samples of a step, over all processes; 0 where nobody said.
     """
 
     step: int = 0
@@ -63,6 +64,7 @@ class Context:
     generator: torch.Generator = field(default_factory=torch.Generator)
     gather: Callable[[Tensor], Tensor] = alone
     surveys: Mapping[str, Survey] = field(default_factory=dict)
+    batch: int = 0
 
     @property
     def progress(self) -> float:
