@@ -88,6 +88,7 @@ class Run:
         for name, weight in self.method.named_parameters():
             weight.requires_grad_(self.trainable[name] and (not stage.trains or name.startswith(stage.trains)))
         ctx = Context(step=self.state.step, total_steps=self.total, stage=stage.name, surveys=self.state.surveys)
+        ctx.batch = self.plan.optim.batch * self.world
         if stage.survey and stage.name not in self.state.surveys:
             self._survey(stage, ctx)
         self.method.train()
@@ -164,7 +165,9 @@ class Run:
         kind = PatientSampler if self.plan.take == "patients" else ScanSampler
         return kind(self.store, self.plan.seed)
 
-    def _survey(self, stage: Stage, ctx: Context) -> None:
+    def _survey(self, asked: Stage, ctx: Context) -> None:
+        stage = asked if asked.survey_views is None else replace(asked, views=asked.survey_views)
+
         def feed(sampler: Sampler, size: int, count: int) -> Iterable[Batch]:
             plan = replace(self.plan, optim=replace(self.plan.optim, batch=size))
             return batches(self.store, plan, stage, sampler, (0, count))
