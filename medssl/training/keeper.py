@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from medssl.training.module import Training
+from medssl.training.skips import Tally
 from medssl.training.state import RunState
 from medssl.training.stopping import StopSignals
 from medssl.views.view import Batch
@@ -44,8 +45,7 @@ class Keeper(pl.Callback):  # type: ignore[misc]
                 _optimizer(trainer).load_state_dict(self.state.optimizer)
             if self.state.scaler and scaler is not None:
                 scaler.load_state_dict(self.state.scaler)
-        pl_module.tally.skipped = int(self.state.counts.get("skipped", 0))
-        pl_module.tally.in_row = int(self.state.counts.get("in_row", 0))
+        pl_module.tally = Tally.from_plain(self.state.counts)
         # Lightning has put its own handler for SIGTERM in front
         self.signals.listen()
 
@@ -70,7 +70,7 @@ class Keeper(pl.Callback):  # type: ignore[misc]
     def note(self, trainer: pl.Trainer, module: Training, step: int) -> None:
         """Take down where the run stands."""
         self.state.take(step, module.stage.name, _optimizer(trainer), getattr(trainer.precision_plugin, "scaler", None))
-        self.state.counts.update(skipped=module.tally.skipped, in_row=module.tally.in_row)
+        self.state.counts.update(module.tally.to_plain())
 
 
 def _optimizer(trainer: pl.Trainer) -> Any:

@@ -7,41 +7,32 @@ that EMA copies and queues have moved before the step ends.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from medssl import draws
-from medssl.errors import InputError, MedsslError
+from medssl.errors import MedsslError
 from medssl.loading.plan import Stage
-from medssl.methods.contract import Context, Method
+from medssl.methods.contract import Context, EmptyBatchError, Method, Vectors
+from medssl.training.chunked import learn_in_chunks
 from medssl.training.optimizers import Optim, make_optimizer, rate, set_rate
+from medssl.training.skips import Tally, Why, records_of, views_are_finite
 from medssl.views.augment.batch import augment_roles
 from medssl.views.view import Batch
-
-PATIENCE = 10
-"""Steps in a row that may be skipped before the run stops."""
 
 Report = Callable[[int, dict[str, float]], None]
 """Called after every step with the step and its numbers."""
 
 
-@dataclass
-class Tally:
-    """What a run counts, beside its steps.
-
-    Args:
-        skipped: steps that were left out because a loss or gradient was not finite.
-        in_row: how many of them stand directly before this step.
-    """
-
-    skipped: int = 0
-    in_row: int = 0
+Skipped = Callable[[int, Why, list[int]], list[str]]
+"""Called with a step that is left out, why, and its scans' ids of name ``record``; gives the scans' names."""
 
 
 class Training(pl.LightningModule):  # type: ignore[misc]
@@ -65,6 +56,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         self.method = method
         self.stage, self.first, self.optim, self.ctx, self.seed, self.report = stage, first, optim, ctx, seed, report
         self.tally = Tally()
+        self.skipped: Skipped = lambda step, why, records: [f"record {number}" for number in records]
         self.stopped = False
         self.augments = False
         """Whether batches come as they were sampled and are changed here, on their device."""
@@ -94,19 +86,49 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         lr = self.optim.lr * rate(batch.step - self.first, self.stage.steps, self.warmup)
         set_rate(optimizer, lr)
         optimizer.zero_grad(set_to_none=True)
-        vectors = self.method.encode(batch, self.ctx)
-        loss, logs = self.method.loss(vectors, batch, self.ctx)
-        self.manual_backward(loss)
-        numbers, moved = self._step(optimizer, loss, logs)
-        if moved:
+        numbers, why, told = self._tried(batch, optimizer)
+        if why is None:
             self.tally.in_row = 0
             # it sees the steps done, this one with them
             self.ctx.step = batch.step + 1
             with torch.no_grad():
                 self.method.after_step(self.ctx)
+            self.report(batch.step, {**numbers, "lr": lr})
         else:
-            self._skip(batch)
-        self.report(batch.step, {**numbers, "lr": lr})
+            self.report(batch.step, {"loss": math.nan, **numbers, "skipped": 1.0, "lr": lr})
+            names = self.skipped(batch.step, why, records_of(batch, why == "values"))
+            self.tally.left_out(why, batch.step, names, told)
+
+    def _tried(self, batch: Batch, optimizer: Optimizer) -> tuple[dict[str, float], Why | None, EmptyBatchError | None]:
+        """The numbers of a step, and why it was left out, on all processes alike, if it was."""
+        if not views_are_finite(batch):
+            return {}, "values", None
+        try:
+            _, loss, logs = self._learn(batch)
+        except EmptyBatchError as error:
+            return {}, "empty", error
+        return (*self._step(optimizer, loss, logs), None)
+
+    def _learn(self, batch: Batch) -> tuple[Vectors, Tensor, dict[str, Tensor]]:
+        """Vectors, loss and what to log; afterwards the weights have their gradients."""
+        if self.optim.chunk is not None and self.optim.chunk < batch.size:
+            return learn_in_chunks(self.method, batch, self.ctx, self.optim.chunk, self._backward)
+        vectors = self.method.encode(batch, self.ctx)
+        loss, logs = self.method.loss(vectors, batch, self.ctx)
+        self.manual_backward(loss)
+        return vectors, loss, logs
+
+    def _backward(self, tensors: Sequence[Tensor], gradients: Sequence[Tensor] | None, last: bool) -> None:
+        """One of several backwards of a step; processes exchange their gradients with the last one."""
+        strategy = self.trainer.strategy
+        apart = isinstance(strategy.model, DistributedDataParallel) and not last
+        with strategy.model.no_sync() if apart else nullcontext():
+            if gradients is None:
+                self.manual_backward(tensors[0])
+            else:
+                # these are gradients of the scaled loss already
+                strategy.pre_backward(list(tensors))
+                torch.autograd.backward(tensors, gradients)
 
     def _enter(self, step: int) -> None:
         """Set everything random by the step alone, so that a run that goes on draws the same."""
@@ -121,37 +143,27 @@ class Training(pl.LightningModule):  # type: ignore[misc]
             raise MedsslError(f"expected one optimizer, got {type(found).__name__}")
         return found
 
-    def _step(self, optimizer: Optimizer, loss: Tensor, logs: dict[str, Tensor]) -> tuple[dict[str, float], bool]:
-        """Move the weights if loss and gradient are finite; the numbers of the step, and whether they moved."""
+    def _step(self, optimizer: Optimizer, loss: Tensor, logs: dict[str, Tensor]) -> tuple[dict[str, float], Why | None]:
+        """Move the weights if loss and gradient are finite; the numbers of the step, and why it was left out."""
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None:
             scaler.unscale_(optimizer)
         weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(weights, self.optim.clip or math.inf)
         values = _floats({"loss": loss, "grad_norm": norm, **logs})
-        finite = math.isfinite(values["loss"]) and (math.isfinite(values["grad_norm"]) or scaler is not None)
+        within = math.isfinite(values["grad_norm"])
+        finite = math.isfinite(values["loss"]) and (within or scaler is not None)
         # a batch that is not finite on one process is left out on all
         finite = bool(self.trainer.strategy.reduce_boolean_decision(finite, all=True))
-        if scaler is not None:
-            # the scaler itself leaves a step with overflowing gradients out and lowers its scale
+        if scaler is None:
             if finite:
-                scaler.step(optimizer)
-            scaler.update()
-        elif finite:
-            optimizer.step()
-        return values, finite
-
-    def _skip(self, batch: Batch) -> None:
-        self.tally.skipped += 1
-        self.tally.in_row += 1
-        if self.tally.in_row > PATIENCE:
-            records = sorted({int(n) for views in batch.roles.values() for n in views.ids.get("record", ())})
-            raise InputError(
-                f"the loss or its gradient was not finite in {self.tally.in_row} steps in a row, last at step"
-                f" {batch.step} with records {records}",
-                code="diverged",
-                hint="lower optim.lr, set optim.clip, or check the scans",
-            )
+                optimizer.step()
+            return values, None if finite else "loss"
+        # the scaler itself leaves a step with overflowing gradients out and lowers its scale
+        if finite:
+            scaler.step(optimizer)
+        scaler.update()
+        return values, "loss" if not finite else None if within else "overflow"
 
 
 def _floats(values: dict[str, Tensor]) -> dict[str, float]:

@@ -25,6 +25,8 @@ class Optim:
         steps: optimizer steps of the whole run.
         batch: samples a step and process.
         clip: largest norm of the gradient; null leaves it as it is.
+        chunk: samples that are encoded at a time, for a large batch in little memory: each is encoded twice, and loss
+            and gradients are those of the whole batch. Null encodes all at once.
     """
 
     name: Literal["adamw", "sgd", "lars", "lamb"] = "adamw"
@@ -34,6 +36,7 @@ class Optim:
     steps: Annotated[int, Field(ge=1)] = 1000
     batch: Annotated[int, Field(ge=1)] = 2
     clip: Annotated[float, Field(gt=0)] | None = 1.0
+    chunk: Annotated[int, Field(ge=1)] | None = None
 
 
 def rate(step: int, steps: int, warmup: int) -> float:

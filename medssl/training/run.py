@@ -26,6 +26,7 @@ from medssl.training.logs import MetricsFile, TensorBoard
 from medssl.training.module import Training
 from medssl.training.pictures import picture_arrays, save_arrays
 from medssl.training.plan import Plan, Progress
+from medssl.training.skips import SkipLog, Tally, Why, summary_of
 from medssl.training.state import RunState, restore
 from medssl.training.stopping import StopSignals
 from medssl.training.survey import run_survey
@@ -57,6 +58,7 @@ class Run:
         self.trainable = {name: p.requires_grad for name, p in method.named_parameters()}
         self.metrics: MetricsFile | None = None
         self.board: TensorBoard | None = None
+        self.skips: SkipLog | None = None
         self.feed: Feed | None = None
         self.earlier = (0.0, 0.0)
         if len(self.store) == 0:
@@ -95,6 +97,7 @@ class Run:
         sampler = self._sampler(stage)
         module = Training(self.method, stage, first, self.plan.optim, ctx, self.plan.seed, self._report)
         module.augments = self.plan.augment_on == "device"
+        module.skipped = self._left_out
         self.feed = Feed(self.store, self.plan, stage, sampler, (self.state.step, last))
         self.earlier = (self.state.counts.get("seconds", 0.0), self.state.counts.get("waited", 0.0))
         looker = _Looker(self, stage, sampler, first)
@@ -106,7 +109,7 @@ class Run:
         if module.stopped:
             self.signals.leave()
         self._count()
-        self.state.counts.update(skipped=module.tally.skipped, in_row=module.tally.in_row)
+        self.state.counts.update(module.tally.to_plain())
         self.state.take(last, stage.name, None, None)
 
     def save(self) -> None:
@@ -124,13 +127,15 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """What the run took."""
         seconds, waited = (self.state.counts.get(name, 0.0) for name in ("seconds", "waited"))
+        tally = Tally.from_plain(self.state.counts)
         out = {
             "steps": self.state.step,
             "seconds": round(seconds, 3),
             "data_wait": round(waited / max(seconds, 1e-9), 4),
-            "skipped": int(self.state.counts.get("skipped", 0)),
+            "skipped": tally.skipped,
+            "skipped_for": {why: count for why, count in tally.counts.items() if count},
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-            "notes": self.notes,
+            "notes": [*self.notes, *summary_of(tally)],
         }
         if torch.cuda.is_available():
             out["peak_device_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
@@ -193,6 +198,16 @@ class Run:
         if self.board is not None:
             self.board.write(step, self.feed.stage.name, row)
         self.progress(step + 1, self.total, self.feed.stage.name)
+
+    def _left_out(self, step: int, why: Why, records: list[int]) -> list[str]:
+        """Write down a step that is left out; the names of its scans."""
+        places = {self.store.ids(n)["record"]: n for n in range(len(self.store))}
+        names = [self.store.name(places[record]) for record in records if record in places]
+        if _rank() == 0 and self.feed is not None:
+            if self.skips is None:
+                self.skips = SkipLog(self.out / "skipped.csv", step)
+            self.skips.write(step, self.feed.stage.name, why, names)
+        return names
 
     def _count(self) -> None:
         if self.feed is not None:
