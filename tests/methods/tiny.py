@@ -12,6 +12,13 @@ from medssl.draws import generator
 from medssl.encoders.build import build_encoder
 from medssl.methods import METHODS
 from medssl.methods.contract import Context, Method, Stage
+from medssl.methods.contrastive.ft import Transform
+from medssl.methods.contrastive.halp import Hallucination
+from medssl.methods.contrastive.mochi import Mixing
+from medssl.methods.contrastive.multi_crop import Crops
+from medssl.methods.contrastive.self_distillation import Head
+from medssl.methods.contrastive.scgc import Influence
+from medssl.methods.contrastive.synco import Synthesis
 from medssl.recipe import load_class
 from medssl.views.grid import Box
 from medssl.views.settings import ViewSettings
@@ -26,8 +33,36 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "swin": {"width": 12, "window": 2, "depths": (1, 1, 1, 1), "heads": (1, 1, 1, 1)},
 }
 
+QUEUED = {"hidden": 32, "outputs": 16, "queue": 4, "momentum": 0.98, "temperature": 0.05}
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "simclr": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
+    "dclw": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
+    "selfcon": {"outputs": 16, "norm": "layer"},
+    "scgc": {"outputs": 16, "scale": 4.0, "influence": Influence(order=1), "norm": "layer"},
+    "gcool": {"hidden": 32, "outputs": 16, "temperature": 0.1, "norm": "layer"},
+    "byol": {"hidden": 32, "outputs": 16, "momentum": 0.9, "norm": "layer"},
+    "simsiam": {"hidden": 32, "outputs": 16, "bottleneck": 8, "norm": "layer"},
+    "moco-v3": {"hidden": 32, "outputs": 16, "temperature": 0.1, "momentum": 0.9, "norm": "layer"},
+    "vicreg": {"width": 16, "norm": "layer"},
+    "barlow-twins": {"width": 16, "norm": "layer"},
+    "groco": {"hidden": 32, "outputs": 16, "hardest": 1, "steepness": 20.0, "norm": "layer"},
+    "moco-v2": {**QUEUED},
+    "mochi": {**QUEUED, "mixing": Mixing(hardest=2, of_two=1, with_query=0, wait=0.0)},
+    "synco": {**QUEUED, "synthesis": Synthesis(hardest=2, counts=(1, 1, 1, 1, 1, 1), wait=0.0)},
+    "ft": {**QUEUED, "transform": Transform(normalize=True)},
+    "halp": {**QUEUED, "hallucination": Hallucination(prototypes=2, count=4)},
+    "swav": {
+        "crops": Crops(locals=2),
+        "prototypes": 4,
+        "hidden": 32,
+        "outputs": 16,
+        "norm": "layer",
+        "freeze_steps": 0,
+    },
+    "dino": {"crops": Crops(locals=2), "head": Head(8, 32, 16, freeze_steps=0), "targets": "sinkhorn"},
+    "g-simclr": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
+    "mcl": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
     "spark": {"cell": 8, "decoder_width": 16},
     "mae": {"decoder_width": 24, "decoder_heads": 2, "decoder_depth": 1},
     "voco": {"grid": (2, 2, 1), "width": 32, "norm": "layer"},
@@ -35,6 +70,25 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 CARRIES = {
     "simclr": ("resnet", "resenc", "vit", "swin"),
+    "dclw": ("resnet", "resenc", "vit", "swin"),
+    "selfcon": ("resnet", "resenc", "swin"),
+    "scgc": ("resnet", "resenc", "vit", "swin"),
+    "gcool": ("resnet", "resenc", "vit", "swin"),
+    "byol": ("resnet", "resenc", "vit", "swin"),
+    "simsiam": ("resnet", "resenc", "vit", "swin"),
+    "moco-v3": ("resnet", "resenc", "vit", "swin"),
+    "vicreg": ("resnet", "resenc", "vit", "swin"),
+    "barlow-twins": ("resnet", "resenc", "vit", "swin"),
+    "groco": ("resnet", "resenc", "vit", "swin"),
+    "moco-v2": ("resnet", "resenc", "vit", "swin"),
+    "mochi": ("resnet", "resenc", "vit", "swin"),
+    "synco": ("resnet", "resenc", "vit", "swin"),
+    "ft": ("resnet", "resenc", "vit", "swin"),
+    "halp": ("resnet", "resenc", "vit", "swin"),
+    "swav": ("resnet", "resenc", "vit", "swin"),
+    "dino": ("resnet", "resenc", "vit", "swin"),
+    "g-simclr": ("resnet", "resenc", "vit", "swin"),
+    "mcl": ("resnet", "resenc", "vit", "swin"),
     "spark": ("resnet", "resenc"),
     "mae": ("vit",),
     "voco": ("resnet", "resenc", "vit", "swin"),
@@ -138,6 +192,11 @@ def take(batch: Batch, samples: list[int]) -> Batch:
             reorder(views, rows), owner=torch.tensor([number[int(o)] for o in views.owner[rows]], dtype=torch.long)
         )
     return Batch(roles, len(samples), batch.step)
+
+
+def double(batch: Batch) -> Batch:
+    """The same images in double precision."""
+    return replace(batch, roles={name: replace(v, image=v.image.double()) for name, v in batch.roles.items()})
 
 
 def reorder(views: Views, rows: torch.Tensor) -> Views:
