@@ -9,7 +9,7 @@ from medssl.pairing.momentum import MomentumTeacher
 from tests.methods.tiny import PAIRS, batch_for, build, context_for, double, reorder, stage_of, take
 
 MAGNIFIED = ("barlow-twins",)
-"""Methods that standardize features over the batch, which are mostly rounding where an untrained network hardly varies."""
+"""Methods that standardize features over the batch: where an untrained network hardly varies, that is rounding."""
 
 UNUSED = ("mask_token",)
 """Parameters of transformers that nothing reaches while hidden tokens are dropped."""
