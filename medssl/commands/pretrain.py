@@ -87,9 +87,10 @@ def pretrain(
         progress: called with steps done, steps in all, and what is being done.
 
     Returns:
-        ``run``, ``weights``, ``steps``, ``seconds``, ``data_wait``, ``init`` (how much of it fitted) and ``notes``.
-        The run folder holds ``recipe.yaml``, ``run.json``, ``metrics.csv``, ``checkpoints/``, ``pictures/``,
-        ``tensorboard/`` and ``weights/``.
+        ``run``, ``weights``, ``steps``, ``seconds``, ``data_wait``, ``init`` (how much of it fitted), ``health`` (of the
+        last look) and ``notes``.
+        The run folder holds ``recipe.yaml``, ``run.json``, ``metrics.csv``, ``health.npz``, ``checkpoints/``,
+        ``pictures/``, ``tensorboard/`` and ``weights/``.
 
     Raises:
         RecipeError: the recipe does not fit its schema.

@@ -55,7 +55,7 @@ def train(
         out: the run folder.
         name: of what is trained, for the progress.
         resume: go on where the run stopped.
-        progress: told after every step.
+        progress: told after every step; its method ``note``, where it has one, is told of signs of a collapse.
 
     Returns:
         What ``fit`` says the run took.
@@ -85,7 +85,8 @@ def train(
 
     with _all_or_nothing(out):
         write_recipe(out, asked)
-        return fit(method, store, plan, out, resume=resume, progress=tell)
+        note = getattr(progress, "note", None)
+        return fit(method, store, plan, out, resume=resume, progress=tell, note=note)
 
 
 def _refuse_too_few(asked: TrainingRecipe, method: Method, store: Store, name: str) -> None:

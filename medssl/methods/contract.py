@@ -110,6 +110,9 @@ class Method(nn.Module, ABC):
     row_wise: ClassVar[bool] = True
     """Whether ``encode`` treats every sample by itself (batch norms aside), so that it can be done in parts."""
 
+    views_agree: ClassVar[bool] = True
+    """Whether views of one sample are meant to be alike; a run's health warns of views that are not only then."""
+
     @abstractmethod
     def views(self, settings: ViewSettings) -> Mapping[str, Role]:
         """The roles, in drawing order: a later role's crop may look at the grids of the earlier ones."""

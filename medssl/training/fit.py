@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def fit(
     *,
     resume: bool = False,
     progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train ``method`` in place.
 
@@ -46,10 +47,11 @@ def fit(
         out: the run folder; gets ``checkpoints/``, ``pictures/``, ``tensorboard/`` and ``metrics.csv``.
         resume: go on from the newest whole checkpoint, if there is one.
         progress: told after every step.
+        note: told once, while the run goes on, of each sign that it has collapsed; it stands in ``notes``, too.
 
     Returns:
-        Plain numbers: ``steps``, ``seconds``, ``data_wait`` (share), ``skipped``, ``peak_memory_mb``, and
-        ``notes``, lines worth showing.
+        Plain numbers: ``steps``, ``seconds``, ``data_wait`` (share), ``skipped``, ``peak_memory_mb``,
+        ``health`` (numbers of the last look), and ``notes``, lines worth showing.
 
     Raises:
         UsageError: the recipe or the data changed since the checkpoint (``resume``).
@@ -59,7 +61,7 @@ def fit(
         SystemExit: 143 or 130 after a signal; everything is saved.
     """
     with _quiet(), _memory(plan), StopSignals() as signals:
-        run = Run(method, store, plan, Path(out), signals, progress or _silent)
+        run = Run(method, store, plan, Path(out), signals, progress or _silent, note or _unheard)
         run.start(resume)
         try:
             first = 0
@@ -76,6 +78,10 @@ def fit(
 
 def _silent(done: int, total: int, text: str) -> None:
     """Tell nobody."""
+
+
+def _unheard(text: str) -> None:
+    """Tell nobody, either: notes come with the answer."""
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,26 @@ class TensorBoard:
         """Add the numbers of a step."""
         for name, value in numbers.items():
             self._writer.add_scalar(f"{stage}/{name}", value, step)
+
+    def histogram(self, step: int, name: str, counts: Sequence[int]) -> None:
+        """Add counts over equal bins of [−1, 1]."""
+        width = 2 / len(counts)
+        middle = [-1 + (n + 0.5) * width for n in range(len(counts))]
+        self._writer.add_histogram_raw(
+            name,
+            min=-1.0,
+            max=1.0,
+            num=sum(counts),
+            sum=sum(count * value for count, value in zip(counts, middle, strict=True)),
+            sum_squares=sum(count * value**2 for count, value in zip(counts, middle, strict=True)),
+            bucket_limits=[value + width / 2 for value in middle],
+            bucket_counts=list(counts),
+            global_step=step,
+        )
+
+    def text(self, step: int, name: str, text: str) -> None:
+        """Add words."""
+        self._writer.add_text(name, text, step)
 
     def close(self) -> None:
         """Write out what is waiting."""

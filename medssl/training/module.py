@@ -22,7 +22,9 @@ from medssl.errors import MedsslError
 from medssl.loading.plan import Stage
 from medssl.methods.contract import Context, EmptyBatchError, Method, Vectors
 from medssl.training.chunked import learn_in_chunks
+from medssl.training.health import Health
 from medssl.training.optimizers import Optim, make_optimizer, rate, set_rate
+from medssl.training.parts import in_order
 from medssl.training.skips import Tally, Why, records_of, views_are_finite
 from medssl.views.augment.batch import augment_roles
 from medssl.views.view import Batch
@@ -58,6 +60,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         self.tally = Tally()
         self.skipped: Skipped = lambda step, why, records: [f"record {number}" for number in records]
         self.stopped = False
+        self.health = Health(0, ctx.total_steps)
         self.augments = False
         """Whether batches come as they were sampled and are changed here, on their device."""
         # the same share of every stage is warm-up
@@ -86,6 +89,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         lr = self.optim.lr * rate(batch.step - self.first, self.stage.steps, self.warmup)
         set_rate(optimizer, lr)
         optimizer.zero_grad(set_to_none=True)
+        self._seen: tuple[Batch, Vectors] = (batch, {})
         numbers, why, told = self._tried(batch, optimizer)
         if why is None:
             self.tally.in_row = 0
@@ -93,9 +97,9 @@ class Training(pl.LightningModule):  # type: ignore[misc]
             self.ctx.step = batch.step + 1
             with torch.no_grad():
                 self.method.after_step(self.ctx)
-            self.report(batch.step, {**numbers, "lr": lr})
+            self.report(batch.step, {**numbers, "lr": lr, **self._looked()})
         else:
-            self.report(batch.step, {"loss": math.nan, **numbers, "skipped": 1.0, "lr": lr})
+            self.report(batch.step, {"loss": math.nan, **numbers, "skipped": 1.0, "lr": lr, **self._looked()})
             names = self.skipped(batch.step, why, records_of(batch, why == "values"))
             self.tally.left_out(why, batch.step, names, told)
 
@@ -104,14 +108,25 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         if not views_are_finite(batch):
             return {}, "values", None
         try:
-            _, loss, logs = self._learn(batch)
+            with self.health.catching(self.method):
+                vectors, loss, logs = self._learn(batch)
         except EmptyBatchError as error:
             return {}, "empty", error
+        # vectors of chunks stand sample by sample
+        self._seen = (in_order(batch) if self._chunked(batch) else batch), vectors
         return (*self._step(optimizer, loss, logs), None)
+
+    def _looked(self) -> dict[str, float]:
+        """The numbers of the run's health where this step is looked at; vectors are let go."""
+        (batch, vectors), self._seen = self._seen, (self._seen[0], {})
+        return self.health.after(batch, vectors, self.method, self.ctx)
+
+    def _chunked(self, batch: Batch) -> bool:
+        return self.optim.chunk is not None and self.optim.chunk < batch.size
 
     def _learn(self, batch: Batch) -> tuple[Vectors, Tensor, dict[str, Tensor]]:
         """Vectors, loss and what to log; afterwards the weights have their gradients."""
-        if self.optim.chunk is not None and self.optim.chunk < batch.size:
+        if self.optim.chunk is not None and self._chunked(batch):
             return learn_in_chunks(self.method, batch, self.ctx, self.optim.chunk, self._backward)
         vectors = self.method.encode(batch, self.ctx)
         loss, logs = self.method.loss(vectors, batch, self.ctx)
@@ -120,6 +135,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
 
     def _backward(self, tensors: Sequence[Tensor], gradients: Sequence[Tensor] | None, last: bool) -> None:
         """One of several backwards of a step; processes exchange their gradients with the last one."""
+        self.health.encoded()
         strategy = self.trainer.strategy
         apart = isinstance(strategy.model, DistributedDataParallel) and not last
         with strategy.model.no_sync() if apart else nullcontext():

@@ -25,12 +25,14 @@ class Keep:
         pictures_every: steps from one set of pictures to the next; 0 makes none.
         checkpoints: how many of the last checkpoints stay.
         tensorboard: whether the numbers are written for TensorBoard too.
+        health_every: steps from one look at the run's health to the next; 0 never looks.
     """
 
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
     pictures_every: Annotated[int, Field(ge=0)] = 500
     checkpoints: Annotated[int, Field(ge=2)] = 2
     tensorboard: bool = True
+    health_every: Annotated[int, Field(ge=0)] = 25
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from medssl.store.store import Store
 from medssl.training.checkpoint import latest_checkpoint, save_checkpoint
 from medssl.training.feed import Feed, batches
 from medssl.training.hardware import set_threads
+from medssl.training.health import Health, Look
+from medssl.training.histograms import FILE
 from medssl.training.keeper import Keeper
 from medssl.training.logs import MetricsFile, TensorBoard
 from medssl.training.module import Training
@@ -43,15 +45,24 @@ class Run:
         out: the run folder.
         signals: asked between batches.
         progress: told after every step.
+        note: told once of what a user should know while the run goes on.
     """
 
     def __init__(
-        self, method: Method, store: Store, plan: Plan, out: Path, signals: StopSignals, progress: Progress
+        self,
+        method: Method,
+        store: Store,
+        plan: Plan,
+        out: Path,
+        signals: StopSignals,
+        progress: Progress,
+        note: Callable[[str], None],
     ) -> None:
         self.method, self.store, self.plan, self.out = method, store, plan, out
-        self.signals, self.progress = signals, progress
+        self.signals, self.progress, self.note = signals, progress, note
         self.total = sum(stage.steps for stage in plan.stages)
         self.state = RunState()
+        self.health = Health(plan.keep.health_every, self.total)
         self.notes: list[str] = []
         self.settings = plan.hardware.trainer_settings()
         self.world = self.settings["devices"] * self.settings["num_nodes"]
@@ -80,6 +91,7 @@ class Run:
             self.state = restore(data, self.method, self.plan.recipe, self.world)
         except MedsslError as error:
             raise type(error)(error.reason, path=self.out, code=error.code, hint=error.hint) from error
+        self.health = Health(self.plan.keep.health_every, self.total, self.state.health)
         self.notes.append(f"went on from step {self.state.step}")
 
     def stage(self, stage: Stage, first: int) -> None:
@@ -98,6 +110,7 @@ class Run:
         module = Training(self.method, stage, first, self.plan.optim, ctx, self.plan.seed, self._report)
         module.augments = self.plan.augment_on == "device"
         module.skipped = self._left_out
+        module.health = self.health
         self.feed = Feed(self.store, self.plan, stage, sampler, (self.state.step, last))
         self.earlier = (self.state.counts.get("seconds", 0.0), self.state.counts.get("waited", 0.0))
         looker = _Looker(self, stage, sampler, first)
@@ -116,6 +129,7 @@ class Run:
         """Write a checkpoint of the state as it was taken down (the first process does)."""
         self._count()
         if _rank() == 0:
+            self.state.health = self.health.plain()
             data = self.state.to_plain(self.method, self.plan.recipe, self.world)
             save_checkpoint(self.out / "checkpoints", self.state.step, data, self.plan.keep.checkpoints)
 
@@ -135,7 +149,8 @@ class Run:
             "skipped": tally.skipped,
             "skipped_for": {why: count for why, count in tally.counts.items() if count},
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-            "notes": [*self.notes, *summary_of(tally)],
+            "health": self.health.summary(),
+            "notes": [*self.notes, *summary_of(tally), *self.health.warned.values()],
         }
         if torch.cuda.is_available():
             out["peak_device_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
@@ -198,6 +213,22 @@ class Run:
         if self.board is not None:
             self.board.write(step, self.feed.stage.name, row)
         self.progress(step + 1, self.total, self.feed.stage.name)
+        if self.health.last is not None and self.health.last.step == step:
+            self._show(self.health.last)
+
+    def _show(self, look: Look) -> None:
+        """Leave what a look at the run's health found, beside its numbers."""
+        arrays = self.health.arrays()
+        if arrays:
+            save_arrays(self.out / FILE, arrays)
+        for text in look.warnings:
+            self.note(text)
+        if self.board is None:
+            return
+        for kind, counts in look.histograms.items():
+            self.board.histogram(look.step, f"{look.stage}/health_similarity/{kind}", counts.tolist())
+        for text in look.warnings:
+            self.board.text(look.step, f"{look.stage}/health", text)
 
     def _left_out(self, step: int, why: Why, records: list[int]) -> list[str]:
         """Write down a step that is left out; the names of its scans."""

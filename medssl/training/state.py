@@ -30,6 +30,7 @@ class RunState:
         scaler: state of the gradient scaler of mixed precision.
         surveys: stage name to what its survey left.
         counts: plain numbers: skipped steps, seconds, seconds waited.
+        health: what the run's health must remember.
     """
 
     step: int = 0
@@ -38,6 +39,7 @@ class RunState:
     scaler: dict[str, Any] = field(default_factory=dict)
     surveys: dict[str, Survey] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
+    health: dict[str, Any] = field(default_factory=dict)
 
     def take(self, step: int, stage: str, optimizer: Optimizer | None, scaler: Any) -> None:
         """Note where the run stands now."""
@@ -54,6 +56,7 @@ class RunState:
             "scaler": self.scaler,
             "surveys": self.surveys,
             "counts": self.counts,
+            "health": self.health,
             "recipe": json.dumps(recipe),
             "world": world,
         }
@@ -85,6 +88,8 @@ def restore(data: Mapping[str, Any], method: Method, recipe: Mapping[str, Any], 
         data["scaler"],
         {name: dict(survey) for name, survey in data["surveys"].items()},
         dict(data["counts"]),
+        # checkpoints of before had none
+        dict(data.get("health", {})),
     )
 
 

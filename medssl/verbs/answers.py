@@ -86,6 +86,12 @@ class Progress:
                 flush=True,
             )
 
+    def note(self, text: str) -> None:
+        """Say something once, on a line of its own."""
+        # the bar is drawn again with the next step
+        start = "\r\x1b[2K" if self._live else ""
+        print(f"{start}note: {one_line(text)}", file=sys.stderr, flush=True)
+
     def _finish(self) -> None:
         if self._live and self._text:
             print(file=sys.stderr)

@@ -58,7 +58,7 @@ def test_a_run_leaves_what_it_says(scans: Path, tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
     answer = pretrain(simclr(scans, tmp_path / "run"), ["optim.lr=1e-3"], progress=lambda *a: told.append(a))
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert names == ["checkpoints", "metrics.csv", "pictures", "recipe.yaml", "run.json", "weights"]
+    assert names == ["checkpoints", "health.npz", "metrics.csv", "pictures", "recipe.yaml", "run.json", "weights"]
     assert (answer["steps"], answer["init"], answer["scans"]) == (2, "from scratch", 2)
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert facts["versions"]["torch"] == torch.__version__

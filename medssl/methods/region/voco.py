@@ -44,6 +44,8 @@ class VoCo(Method):
         norm: the projector's norm; ``batch`` normalizes over all crops of a step on this process.
     """
 
+    views_agree = False  # crops of different places repel each other
+
     def __init__(
         self,
         encoder: Encoder,

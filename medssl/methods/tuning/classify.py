@@ -74,6 +74,10 @@ class Classify(Method):
         """``patch``: logits."""
         return {"patch": self(batch["patch"].image)}
 
+    def embedded(self, vectors: Vectors, batch: Batch) -> dict[str, Tensor]:
+        """None: logits that fall into a few classes have not collapsed."""
+        return {}
+
     def loss(self, vectors: Vectors, batch: Batch, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross entropy over the crops that have a label."""
         target = self.labels(batch["patch"]).to(vectors["patch"].device)
