@@ -6,6 +6,7 @@ import torch
 from medssl.methods import METHODS
 from medssl.methods.contract import Batch
 from medssl.pairing.momentum import MomentumTeacher
+from tests.methods.side_by_side import side_by_side
 from tests.methods.tiny import PAIRS, batch_for, build, context_for, double, reorder, stage_of, take
 
 MAGNIFIED = ("barlow-twins",)
@@ -97,15 +98,11 @@ def test_two_processes_equal_one(name, encoder):
 
     parts = [take(batch, [0, 1]), take(batch, [2, 3])]
     vectors = [method.encode(part, context_for(method)) for part in parts]
-    calls = [[], []]
-    for rank, part in enumerate(parts):
-        ctx = context_for(method, gather=lambda value, rank=rank: calls[rank].append(value) or value)
-        method.loss(vectors[rank], part, ctx)
-    losses = []
-    for rank, part in enumerate(parts):
-        answers = iter(torch.cat(rows) for rows in zip(*calls, strict=True))
-        ctx = context_for(method, gather=lambda _, a=answers: next(a))
-        losses.append(method.loss(vectors[rank], part, ctx)[0])
+    works = [
+        lambda gather, v=v, part=part: method.loss(v, part, context_for(method, gather=gather))[0]
+        for v, part in zip(vectors, parts, strict=True)
+    ]
+    losses = side_by_side(works)
     mean = sum(losses) / 2  # every process has its own loss, and gradients are averaged
     mean.backward()
     torch.testing.assert_close(mean, whole)

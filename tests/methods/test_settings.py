@@ -6,7 +6,7 @@ import pytest
 
 from medssl.errors import RecipeError
 from medssl.methods import METHODS
-from medssl.recipe import From, choose, json_schema, load_class
+from medssl.recipe import From, choose, json_schema, load_class, to_plain
 from tests.methods.tiny import SETTINGS
 
 METHOD = From(METHODS, "medssl.methods.contract:Method", injected=("encoder",))
@@ -15,8 +15,7 @@ METHOD = From(METHODS, "medssl.methods.contract:Method", injected=("encoder",))
 @pytest.mark.parametrize("name", METHODS)
 def test_defaults_and_tiny_settings_are_valid(name):
     assert choose(METHOD, name).target is load_class(METHODS[name])
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in SETTINGS[name].items()}
-    assert choose(METHOD, {"name": name, **plain}).settings == SETTINGS[name]
+    assert choose(METHOD, {"name": name, **to_plain(SETTINGS[name])}).settings == SETTINGS[name]
 
 
 @pytest.mark.parametrize("name", METHODS)

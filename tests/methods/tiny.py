@@ -49,7 +49,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "groco": {"hidden": 32, "outputs": 16, "hardest": 1, "steepness": 20.0, "norm": "layer"},
     "moco-v2": {**QUEUED},
     "mochi": {**QUEUED, "mixing": Mixing(hardest=2, of_two=1, with_query=0, wait=0.0)},
-    "synco": {**QUEUED, "synthesis": Synthesis(hardest=2, counts=(1, 1, 1, 1, 1, 1), wait=0.0)},
+    "synco": {**QUEUED, "synthesis": Synthesis(hardest=2, counts=(0, 1, 0, 0, 0, 0), wait=0.0)},
     "ft": {**QUEUED, "transform": Transform(normalize=True)},
     "halp": {**QUEUED, "hallucination": Hallucination(prototypes=2, count=4)},
     "swav": {
