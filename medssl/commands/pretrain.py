@@ -87,8 +87,8 @@ def pretrain(
         progress: called with steps done, steps in all, and what is being done.
 
     Returns:
-        ``run``, ``weights``, ``steps``, ``seconds``, ``data_wait``, ``init`` (how much of it fitted), ``health`` (of the
-        last look) and ``notes``.
+        ``run``, ``weights``, ``steps``, ``seconds``, ``data_wait``, ``init`` (how much of it fitted), ``health`` (the
+        last numbers) and ``notes``.
         The run folder holds ``recipe.yaml``, ``run.json``, ``metrics.csv``, ``health.npz``, ``checkpoints/``,
         ``pictures/``, ``tensorboard/`` and ``weights/``.
 
