@@ -53,6 +53,17 @@ def record_name(record: Record) -> str:
     return f"{record.image}\n{record.series_id}" + (f"\n{record.volume}" if record.volume else "")
 
 
+def sequence_number(modality: str) -> int:
+    """The id of a word of the manifest's ``modality``, whatever its case; -1 for none.
+
+    Example:
+        >>> sequence_number("T1") == sequence_number("t1 ") != sequence_number("FLAIR"), sequence_number("")
+        (True, -1)
+    """
+    name = modality.strip().casefold()
+    return stable_int(name) if name else -1
+
+
 def _number(name: str) -> int:
     return stable_int(hashed(name)) if name else -1
 

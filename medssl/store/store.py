@@ -20,6 +20,7 @@ from medssl.store.entry import ENTRY_FILE, FORMAT, Entry, Row, kept_in, voxels_o
 from medssl.store.files import unseal
 from medssl.store.heal import Healer
 from medssl.store.location import LocalFolder, RemoteFolder, location_of
+from medssl.store.rows import sequence_number
 from medssl.store.settings import StoreSettings
 from medssl.store.studies import group_studies
 
@@ -144,8 +145,9 @@ class Store:
         return StoreSettings.from_contract(self._facts["asked"])
 
     def ids(self, position: int) -> dict[str, int]:
-        """``patient``, ``study``, ``series`` and ``record`` of a scan; -1 where unknown."""
-        return dict(self._rows[position].ids)
+        """``patient``, ``study``, ``series``, ``record``, ``time`` and ``sequence`` of a scan; -1 where unknown."""
+        row = self._rows[position]
+        return {"time": -1, "sequence": sequence_number(row.modality), **row.ids}
 
     def modality(self, position: int) -> str:
         """``CT``, ``MR``, … as in the manifest, or empty."""

@@ -18,8 +18,9 @@ from medssl.views.elastic import Elastic
 from medssl.views.grid import Grid
 from medssl.views.warp import Warp
 
-IDS = ("patient", "study", "series", "record", "region", "time", "cluster")
-"""Names of the ids that travel with a view; -1 stands for "unknown"."""
+IDS = ("patient", "study", "series", "record", "region", "time", "cluster", "sequence")
+"""Names of the ids that travel with a view; -1 stands for "unknown". ``time`` is days since the patient's first scan,
+``sequence`` tells one word of the manifest's ``modality`` from another."""
 
 
 @dataclass(frozen=True, eq=False)
