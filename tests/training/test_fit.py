@@ -23,8 +23,8 @@ from medssl.store.store import Store
 from medssl.training.fit import fit
 from medssl.training.hardware import Hardware
 from medssl.training.logs import read_metrics
-from medssl.training.skips import PATIENCE
 from medssl.training.plan import Keep
+from medssl.training.skips import PATIENCE
 from medssl.views.crops.random_crop import RandomCrop
 from medssl.views.view import Batch, Role
 from tests.training.tiny import make_plan, make_store
