@@ -48,15 +48,19 @@ class Communities(nn.Module):
         return torch.softmax(cosine(vectors.detach(), self.centres) / self.temperature, dim=1)
 
 
-def dense_aggregation(belongs: Tensor, adjacency: Tensor, weight: float = 1.0) -> Tensor:
+def dense_aggregation(belongs: Tensor, adjacency: Tensor, weight: float = 1.0, *, balanced: bool = False) -> Tensor:
     """DeCA, the loss of the centres: [λ·1ᵀRᵀAR1 − (n − 1 + λ)·tr(RᵀAR)] / (n(n − 1)) + tr(RᵀR) / (2n).
 
     Neighbours should share a community; the first term, which counts all edges, is constant where rows of R sum to 1.
+    As released nothing speaks against one community for all, since tr(RᵀR) is n for any hard assignment. ``balanced``
+    takes κ 1ᵀRRᵀ1/n in its place, with κ the mean of A: pairs of a community must be denser than any pairs, as in
+    modularity.
 
     Args:
         belongs: R ``(n, K)``.
         adjacency: A ``(n, n)`` without self-loops.
         weight: λ, 0.1 to 1 in the paper.
+        balanced: see above.
 
     Raises:
         ValueError: there are fewer than two vectors.
@@ -66,6 +70,8 @@ def dense_aggregation(belongs: Tensor, adjacency: Tensor, weight: float = 1.0) -
         raise ValueError(f"communities need two or more vectors, got {n}")
     kept = belongs.T @ adjacency.to(belongs.dtype) @ belongs
     edges = weight * kept.sum() - (n - 1 + weight) * kept.trace()
+    if balanced:
+        return edges / (n * (n - 1)) + adjacency.to(belongs.dtype).mean() * belongs.sum(dim=0).square().sum() / n
     return edges / (n * (n - 1)) + belongs.square().sum() / (2 * n)
 
 
@@ -102,6 +108,25 @@ def community_means(vectors: Tensor, belongs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
+def means_of_others(vectors: Tensor, belongs: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """``community_means`` for every row by itself, of the vectors alone that the row may be pushed away from.
+
+    Args:
+        vectors: ``(M, d)`` of the other view; brought to length one.
+        belongs: R ``(M, K)``.
+        allowed: ``(n, M)`` bool, ``differ("patient", rows, columns)``.
+
+    Returns:
+        ``(n, K, d)`` of length one, detached, and ``(n, K)`` bool: which have any vector. The others are zero.
+    """
+    member = nn.functional.one_hot(belongs.argmax(dim=1), belongs.shape[1]).to(torch.float32)
+    chosen = allowed.to(torch.float32)[:, :, None] * member[None]
+    sizes = chosen.sum(dim=1)
+    means = torch.einsum("imk,md->ikd", chosen, unit(vectors).float()) / sizes.clamp(min=1)[:, :, None]
+    return unit(means), sizes > 0
+
+
+@torch.no_grad()
 def community_relation(belongs: Tensor, means: Tensor, present: Tensor, gamma: float = 8e-5) -> Relation:
     """Each vector with its own community's mean, against the others by w = e^{−γ‖C_c − C_d‖²}.
 
@@ -117,7 +142,7 @@ def community_relation(belongs: Tensor, means: Tensor, present: Tensor, gamma: f
     return Relation(own.to(weight.dtype), weight.masked_fill(own, 0.0))
 
 
-def shares(step: int, scale: int = 500) -> tuple[float, float]:
+def shares(step: float, scale: float = 500, until: float | None = 0.2) -> tuple[float, float]:
     """The paper's schedule (a, c): total = node contrast + a · (c · DeCA + (1 − c) · community contrast).
 
     a = max(0, 1 − t/(0.2 S)) and c = e^{−t/S}: after a fifth of S nothing but the node contrast is left.
@@ -125,12 +150,14 @@ def shares(step: int, scale: int = 500) -> tuple[float, float]:
     Args:
         step: t, epochs in the release.
         scale: S.
+        until: the share of S after which a is 0; None keeps it at 1.
 
     Example:
-        >>> shares(0), shares(100)[0]
-        ((1.0, 1.0), 0.0)
+        >>> shares(0), shares(100)[0], shares(100, until=None)[0]
+        ((1.0, 1.0), 0.0, 1.0)
     """
-    return max(0.0, 1 - step / (0.2 * scale)), math.exp(-step / scale)
+    kept = 1.0 if until is None else max(0.0, 1 - step / (until * scale))
+    return kept, math.exp(-step / scale)
 
 
 def student_t(vectors: Tensor, centres: Tensor) -> Tensor:

@@ -12,12 +12,13 @@ from medssl.draws import generator
 from medssl.encoders.build import build_encoder
 from medssl.methods import METHODS
 from medssl.methods.contract import Context, Method, Stage
+from medssl.methods.contrastive.crop_graph import CropGraph
 from medssl.methods.contrastive.ft import Transform
 from medssl.methods.contrastive.halp import Hallucination
 from medssl.methods.contrastive.mochi import Mixing
 from medssl.methods.contrastive.multi_crop import Crops
-from medssl.methods.contrastive.self_distillation import Head
 from medssl.methods.contrastive.scgc import Influence
+from medssl.methods.contrastive.self_distillation import Head
 from medssl.methods.contrastive.synco import Synthesis
 from medssl.recipe import load_class
 from medssl.views.grid import Box
@@ -40,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dclw": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
     "selfcon": {"outputs": 16, "norm": "layer"},
     "scgc": {"outputs": 16, "scale": 4.0, "influence": Influence(order=1), "norm": "layer"},
-    "gcool": {"hidden": 32, "outputs": 16, "temperature": 0.1, "norm": "layer"},
+    "gcool": {"graph": CropGraph(crops=1), "hidden": 32, "outputs": 16, "norm": "layer"},
     "byol": {"hidden": 32, "outputs": 16, "momentum": 0.9, "norm": "layer"},
     "simsiam": {"hidden": 32, "outputs": 16, "bottleneck": 8, "norm": "layer"},
     "moco-v3": {"hidden": 32, "outputs": 16, "temperature": 0.1, "momentum": 0.9, "norm": "layer"},

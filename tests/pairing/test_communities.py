@@ -12,6 +12,7 @@ from medssl.pairing.communities import (
     community_means,
     community_relation,
     dense_aggregation,
+    means_of_others,
     shares,
     sharpened,
     student_t,
@@ -48,6 +49,16 @@ def test_hard_and_even_communities():
     assert float(dense_aggregation(even, nothing)) == pytest.approx(6 / 4 / 12)
 
 
+def test_one_community_for_all_is_the_best_as_released_and_not_when_balanced():
+    two = torch.block_diag(torch.ones(4, 4), torch.ones(4, 4)) - torch.eye(8)
+    one, right = torch.eye(2)[[0] * 8], torch.eye(2)[[0] * 4 + [1] * 4]
+    assert dense_aggregation(one, two) == dense_aggregation(right, two)
+    assert float(dense_aggregation(one, two, balanced=True)) == pytest.approx(0.0, abs=1e-6)
+    assert float(dense_aggregation(right, two, balanced=True)) == pytest.approx(-24 / 16, rel=1e-5)
+    joined = torch.ones(8, 8) - torch.eye(8)
+    assert dense_aggregation(one, joined) < dense_aggregation(right, joined)
+
+
 def test_learning_finds_communities_that_lie_apart():
     torch.manual_seed(0)
     vectors = torch.cat([torch.eye(8)[:1].repeat(5, 1), torch.eye(8)[1:2].repeat(5, 1)]) + 0.1 * units(10)
@@ -81,6 +92,18 @@ def test_means_of_communities_and_empty_ones():
     assert (means[1] == 0).all()
 
 
+def test_means_of_others_leave_out_who_is_not_allowed():
+    vectors, belongs = units(5), torch.eye(3)[[0, 0, 2, 2, 2]]
+    everyone, present = means_of_others(vectors * 4, belongs, torch.ones(2, 5, dtype=torch.bool))
+    for row in everyone:
+        torch.testing.assert_close(row, community_means(vectors, belongs)[0])
+    assert present.tolist() == [[True, False, True]] * 2
+    some, present = means_of_others(vectors, belongs, torch.tensor([[False, False, True, True, False]]))
+    assert present.tolist() == [[False, False, True]]
+    torch.testing.assert_close(some[0, 2], torch.nn.functional.normalize(vectors[2:4].mean(0), dim=0))
+    assert (some[0, :2] == 0).all()
+
+
 def test_the_community_contrast_is_the_loop_and_zero_for_one():
     vectors, belongs, gamma = units(5), torch.eye(3)[[0, 1, 2, 2, 1]], 0.7
     means, present = community_means(vectors, belongs)
@@ -111,6 +134,8 @@ def test_the_schedule_ends_after_a_fifth():
     assert shares(0) == (1.0, 1.0)
     assert shares(50, 500) == pytest.approx((0.5, math.exp(-0.1)))
     assert shares(300, 500)[0] == 0.0
+    assert shares(300, 500, until=0.8) == pytest.approx((0.25, math.exp(-0.6)))
+    assert shares(300, 500, until=None)[0] == 1.0
 
 
 def test_self_training_targets_are_sharper():
