@@ -20,7 +20,9 @@ def alone(value: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3, gather: Gather = alone) -> Tensor:
+def sinkhorn(
+    scores: Tensor, epsilon: float = 0.05, iterations: int = 3, gather: Gather = alone, weight: Tensor | None = None
+) -> Tensor:
     """Assignments whose rows sum to 1 exactly, and whose columns approach the share of samples per prototype, n/K.
 
     Each iteration makes columns equal and then rows 1, so that rows are exact and columns the better, the more
@@ -33,6 +35,8 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3, gather:
         epsilon: what scores are divided by; the smaller, the sharper.
         iterations: at least 1.
         gather: rows of all processes.
+        weight: ``(n,)`` above 0, how much each row counts where prototypes are made equal; None for all alike. A row
+            that W processes hold counts 1/W on each.
 
     Returns:
         ``(n, K)`` float32 (float64 stays), without gradient.
@@ -45,8 +49,9 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3, gather:
         got = f"{tuple(scores.shape)}, {epsilon} and {iterations}"
         raise ValueError(f"scores must be (n, K), epsilon above 0 and iterations 1 or more, got {got}")
     logs = scores.to(torch.promote_types(scores.dtype, torch.float32)) / epsilon
+    counted = logs.new_zeros(()) if weight is None else weight.to(logs.dtype).log().unsqueeze(1)
     for _ in range(iterations):
-        columns = torch.logsumexp(gather(torch.logsumexp(logs, dim=0, keepdim=True)), dim=0)
+        columns = torch.logsumexp(gather(torch.logsumexp(logs + counted, dim=0, keepdim=True)), dim=0)
         logs = logs - torch.where(columns == -torch.inf, 0.0, columns)
         logs = logs - torch.logsumexp(logs, dim=1, keepdim=True)
     return logs.exp()

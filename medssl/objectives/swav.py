@@ -19,14 +19,15 @@ def codes(
     epsilon: float = 0.05,
     iterations: int = 3,
     gather: Gather = alone,
+    shared: bool = False,
 ) -> Tensor:
     """The codes of one full crop, balanced together with scores of earlier batches.
 
     With fewer rows than prototypes the codes cannot use all prototypes: queue scores of earlier embeddings (with the
     prototypes of now), or use fewer prototypes. Each full crop is assigned for itself, as in the paper.
 
-    Across processes: either each gives its own rows and its own part of the queue, with ``gather``; or, where all hold
-    the same queue, give the gathered scores without ``gather`` and take the rows of this process.
+    Across processes each gives its own rows with ``gather``, and its own part of the queue, or, where all hold the same
+    queue, all of it with ``shared``, so that it counts once.
 
     Args:
         scores: ``(B, K)`` of this batch.
@@ -34,6 +35,7 @@ def codes(
         epsilon: of ``sinkhorn``.
         iterations: of ``sinkhorn``.
         gather: rows of all processes.
+        shared: whether all processes give the same ``queued``.
 
     Returns:
         ``(B, K)`` float32 (float64 stays), without gradient; rows sum to 1.
@@ -48,4 +50,8 @@ def codes(
         raise ValueError(f"queued scores must have {scores.shape[1]} prototypes, got {tuple(queued.shape)}")
     # the batch first, so that its rows are found whatever the queue holds
     rows = torch.cat([scores.detach(), queued.detach().to(scores.dtype)])
-    return sinkhorn(rows, epsilon, iterations, gather)[: len(scores)]
+    weight = None
+    if shared:
+        processes = gather(scores.new_ones(1, dtype=torch.float32)).sum()
+        weight = torch.cat([scores.new_ones(len(scores)), (1 / processes).expand(len(queued))])
+    return sinkhorn(rows, epsilon, iterations, gather, weight)[: len(scores)]

@@ -9,8 +9,8 @@ from medssl.pairing.momentum import MomentumTeacher
 from tests.methods.side_by_side import side_by_side
 from tests.methods.tiny import PAIRS, batch_for, build, context_for, double, reorder, stage_of, take
 
-MAGNIFIED = ("barlow-twins",)
-"""Methods that standardize features over the batch: where an untrained network hardly varies, that is rounding."""
+MAGNIFIED = ("barlow-twins", "dino", "dinov2")
+"""Methods that divide by a spread or a small temperature: where an untrained network hardly varies, that is rounding."""
 
 UNUSED = ("mask_token",)
 """Parameters of transformers that nothing reaches while hidden tokens are dropped."""
