@@ -1,8 +1,8 @@
 """Manifests: which scans there are, whose they are, and what is known of them.
 
 A manifest is a UTF-8 CSV, one row an image; any column it does not know is a target, those apart that by their name
-hold what is private. Paths are relative to a root and never leave it. Ids may be raw; whatever is written elsewhere
-carries their keyed hash.
+hold what is private. A ``date`` becomes the ``day`` since the patient's first scan. Paths are relative to a root and
+never leave it. Ids may be raw; whatever is written elsewhere carries their keyed hash.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from medssl.atomic import write_text
 from medssl.classes import read_classes
 from medssl.errors import InputError, IntegrityError, MedsslError, from_os_error
 from medssl.identifiers import is_private
+from medssl.visits import dates_to_days
 
 REQUIRED = ("image", "patient_id")
 COLUMNS = (
@@ -210,8 +211,7 @@ def parse(path: Path) -> tuple[list[Record], list[tuple[int, MedsslError]]]:
     Raises:
         InputError: nothing can be read: no file, not UTF-8, no header, no rows.
     """
-    text = _text(path)
-    columns, rows = _rows(text, path)
+    columns, rows = _rows(_text(path), path)
     records: list[Record] = []
     problems: list[tuple[int, MedsslError]] = []
     for line, cells in rows:
@@ -234,7 +234,9 @@ def parse(path: Path) -> tuple[list[Record], list[tuple[int, MedsslError]]]:
         records.append(Record(**known, targets=_targets(row), line=line))
     if not records and not problems:
         raise _bad("line 1: the manifest has no rows", path)
-    return records, problems
+    for place in dates_to_days([record.patient_id for record in records], [record.targets for record in records]):
+        problems.append((records[place].line, _bad("date must be as in 2024-03-01, or empty")))
+    return records, sorted(problems, key=lambda problem: problem[0])
 
 
 def _targets(row: dict[str, str]) -> dict[str, str]:

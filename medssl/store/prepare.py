@@ -24,6 +24,7 @@ from medssl.store.settings import StoreSettings
 from medssl.store.source import source_of
 from medssl.store.store import ENTRIES, STORE_FILE, Store
 from medssl.store.work import Found, Preparation, Progress, Work, silent
+from medssl.visits import visit_days
 from medssl.volume import Volume, reorient
 
 Verify = Literal["quick", "full"]
@@ -114,7 +115,11 @@ def _facts(manifest: Manifest, asked: StoreSettings, resolved: StoreSettings, fo
     """The content of ``store.json``."""
     words = target_words([item.record for item in found])
     keys = [key_of(item.content, item.record, resolved) for item in found]
-    rows = [row_of(item.record, words, key, item.content, item.stamp) for item, key in zip(found, keys, strict=True)]
+    days = visit_days([item.record.patient_id for item in found], [item.record.targets for item in found])
+    rows = [
+        row_of(item.record, words, key, item.content, item.stamp, day)
+        for item, key, day in zip(found, keys, days, strict=True)
+    ]
     return {
         "format": FORMAT,
         "settings": resolved.contract(),

@@ -16,7 +16,7 @@ Words = dict[str, list[str]]
 MOST_WORDS = 100
 
 
-def row_of(record: Record, words: Words, key: str, content: str, source: str) -> Row:
+def row_of(record: Record, words: Words, key: str, content: str, source: str, day: int = -1) -> Row:
     """A row of the store.
 
     Args:
@@ -25,12 +25,14 @@ def row_of(record: Record, words: Words, key: str, content: str, source: str) ->
         key: of its entry.
         content: digest of the source's bytes.
         source: digest of the source's sizes and times.
+        day: since the patient's first scan, -1 where unknown; no date is kept.
     """
     ids = {
         "patient": _number(record.patient_id),
         "study": _number(record.study_id),
         "series": _number(record.series_id),
         "record": _number(record_name(record)),
+        "time": day,
     }
     return Row(
         key=key,
