@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, handle_torch_function
 
 from medssl.encoders import active_norm
+from medssl.encoders.shared_norm import shared_batch_norm
 from medssl.encoders.sites import Sites
 from medssl.errors import UsageError
 
@@ -137,6 +138,11 @@ def _batch_norm(
     return active_norm.batch_norm(sites, input, (running_mean, running_var), (weight, bias), momentum, eps)
 
 
+def _shared_batch_norm(sites: Sites, func: Function, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    active = sites.active(input.shape[2:]) if _has_hidden(sites, input) else None
+    return func(input, *args, **{**kwargs, "active": active})
+
+
 def _instance_norm(
     sites: Sites,
     func: Function,
@@ -226,6 +232,7 @@ _MASKED: dict[Function, Function] = {
     **dict.fromkeys(_SPREADING, _convolve),
     **dict.fromkeys((F.adaptive_avg_pool2d, F.adaptive_avg_pool3d), _pool_to),
     F.batch_norm: _batch_norm,
+    shared_batch_norm: _shared_batch_norm,
     F.instance_norm: _instance_norm,
     F.group_norm: _group_norm,
     F.layer_norm: _layer_norm,

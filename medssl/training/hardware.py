@@ -41,7 +41,8 @@ class Hardware:
             "num_nodes": self.nodes,
             "strategy": strategy,
             "precision": self.precision_for(cuda),
-            # statistics of a process's few volumes would tell its samples from the others'; torch has it on CUDA only
+            # statistics of a process's few volumes would tell its samples from the others'; torch has it on CUDA only,
+            # and elsewhere a run shares them itself
             "sync_batchnorm": cuda and devices * self.nodes > 1,
         }
 

@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from medssl import draws
+from medssl.encoders.shared_norm import share
 from medssl.errors import InputError, MedsslError, RecipeError, UsageError
 from medssl.loading.plan import Sampler, Stage
 from medssl.loading.sampler import PatientSampler, ScanSampler
@@ -20,6 +21,7 @@ from medssl.methods.contract import Context, Method
 from medssl.store.store import Store
 from medssl.training.checkpoint import latest_checkpoint, save_checkpoint
 from medssl.training.feed import Feed, batches
+from medssl.training.gather import gather
 from medssl.training.hardware import set_threads
 from medssl.training.health import Health, Look
 from medssl.training.histograms import FILE
@@ -106,6 +108,8 @@ class Run:
         if stage.survey and stage.name not in self.state.surveys:
             self._survey(stage, ctx)
         self.method.train()
+        if self.world > 1 and not self.settings["sync_batchnorm"]:
+            share(self.method, gather)
         sampler = self._sampler(stage)
         module = Training(self.method, stage, first, self.plan.optim, ctx, self.plan.seed, self._report)
         module.augments = self.plan.augment_on == "device"
