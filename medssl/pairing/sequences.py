@@ -19,6 +19,48 @@ WIDTHS = tuple(10.0 ** (-4 + 6 * n / 11) for n in range(12))
 """Twelve variances of Gaussian kernels, 1e-4 to 100; the paper's range, evenly in the logarithm."""
 LEAST = 1e-4
 """Smallest distance of two sequences, so that weights stay finite."""
+LEVELS = 16
+"""Values at which the distribution of a view's values is taken."""
+
+
+@torch.no_grad()
+def value_statistics(image: Tensor, valid: Tensor) -> Tensor:
+    """The share of a view's voxels at or below sixteen values from 0 to 1: what a sequence looks like.
+
+    Args:
+        image: ``(N, C, i, j, k)`` in the network's range.
+        valid: ``(N, 1, i, j, k)`` or ``(N, C, i, j, k)`` bool: what counts.
+
+    Returns:
+        ``(N, 16)`` float32; NaN for a view without a valid voxel.
+
+    Example:
+        >>> image = torch.tensor([0.0, 0.2, 0.6, 1.0]).reshape(1, 1, 4, 1, 1)
+        >>> value_statistics(image, image < 0.9)[0, [0, 3, 9]].round(decimals=2).tolist()
+        [0.33, 0.67, 0.67]
+    """
+    counted = valid.expand_as(image).flatten(1)
+    values = image.flatten(1).float()
+    levels = (torch.arange(LEVELS, device=image.device) + 0.5) / LEVELS
+    below = torch.stack([((values <= level) & counted).sum(dim=1) for level in levels], dim=1)
+    return below / counted.sum(dim=1, keepdim=True)
+
+
+def kinds_of(sequence: Tensor, known: Tensor) -> Tensor:
+    """The number of each sequence id among those that are known; -1 for any other.
+
+    Args:
+        sequence: ``(n,)`` int64 ids.
+        known: ``(count,)`` ids, ascending.
+
+    Example:
+        >>> kinds_of(torch.tensor([9, 4, -1]), torch.tensor([4, 9])).tolist()
+        [1, 0, -1]
+    """
+    if not len(known):
+        return torch.full_like(sequence, -1)
+    place = torch.searchsorted(known, sequence).clamp(max=len(known) - 1)
+    return torch.where(known[place] == sequence, place, -1)
 
 
 @torch.no_grad()
