@@ -19,6 +19,8 @@ METHODS: dict[str, str] = {
     "dino": "medssl.methods.contrastive.dino:DINO",
     "g-simclr": "medssl.methods.contrastive.g_simclr:GSimCLR",
     "mcl": "medssl.methods.contrastive.mcl:MCL",
+    "cvrl": "medssl.methods.contrastive.cvrl:CVRL",
+    "collossl": "medssl.methods.contrastive.collossl:ColloSSL",
     "spark": "medssl.methods.masked.spark:SparK",
     "mae": "medssl.methods.masked.mae:MAE",
     "voco": "medssl.methods.region.voco:VoCo",

@@ -64,6 +64,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dino": {"crops": Crops(locals=2), "head": Head(8, 32, 16, freeze_steps=0), "targets": "sinkhorn"},
     "g-simclr": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
     "mcl": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
+    "cvrl": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
+    "collossl": {"measure": "batch", "hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
     "spark": {"cell": 8, "decoder_width": 16},
     "mae": {"decoder_width": 24, "decoder_heads": 2, "decoder_depth": 1},
     "voco": {"grid": (2, 2, 1), "width": 32, "norm": "layer"},
@@ -90,6 +92,8 @@ CARRIES = {
     "dino": ("resnet", "resenc", "vit", "swin"),
     "g-simclr": ("resnet", "resenc", "vit", "swin"),
     "mcl": ("resnet", "resenc", "vit", "swin"),
+    "cvrl": ("resnet", "resenc", "vit", "swin"),
+    "collossl": ("resnet", "resenc", "vit", "swin"),
     "spark": ("resnet", "resenc"),
     "mae": ("vit",),
     "voco": ("resnet", "resenc", "vit", "swin"),
@@ -171,7 +175,7 @@ def batch_for(method: Method, name: str, size: int = 4) -> Batch:
 
 def _views_of(role: Role, patients: list[int], rng: np.random.Generator) -> Views:
     """What a role asks for: crops of its shape anywhere in the scans, with its masks."""
-    shape = tuple(role.crop.shape)  # type: ignore[attr-defined]
+    shape = tuple(getattr(role.crop, "shape", (SIDE,) * 3))
     room = [whole - length + 1 for whole, length in zip((2 * SIDE, 2 * SIDE, SIDE), shape, strict=True)]
     owners = [owner for owner in range(len(patients)) for _ in range(role.count)]
     places = [(owner, tuple(int(rng.integers(r)) for r in room)) for owner in owners]
@@ -180,7 +184,11 @@ def _views_of(role: Role, patients: list[int], rng: np.random.Generator) -> View
         cells = tuple(length // role.masks.cell for length in shape)
         drawn = np.stack([role.masks.draws(cells, rng, role.draws) for _ in places], axis=1)
         hidden = torch.from_numpy(drawn)
-    return make_views(places, patients, hidden, shape)
+    made = make_views(places, patients, hidden, shape)
+    # another scan of the sample is another record, and of another sequence
+    made.ids["record"] += 1000 * role.record
+    made.ids["sequence"] = torch.full_like(made.owner, role.record)
+    return made
 
 
 def take(batch: Batch, samples: list[int]) -> Batch:
