@@ -67,23 +67,30 @@ def warnings_of(story: Story) -> dict[str, str]:
 def apart(looks: Sequence[Numbers]) -> tuple[float, float, float]:
     """By how many standard deviations positives are more similar than pairs of other patients, over several looks.
 
+    Both are compared within each look, since similarities move as a run goes on.
+
     Returns:
         The distance, and how many positives and how many pairs of other patients it rests on.
+
+    Example:
+        >>> look = {"positive": 0.5, "other_patient": 0.25, "positive_variance": 0.25, "other_patient_variance": 0.25}
+        >>> apart([{**look, "positive_pairs": 4.0, "other_patient_pairs": 8.0}] * 2)
+        (0.5, 8.0, 16.0)
     """
-    (n, mean, variance), (others, other, spread) = (_moments(looks, kind) for kind in ("positive", "other_patient"))
-    if not n or not others:
-        return math.nan, n, others
+    both = [look for look in looks if "positive" in look and "other_patient" in look]
+    positives, others = (sum(look[f"{kind}_pairs"] for look in both) for kind in ("positive", "other_patient"))
+    if not both:
+        return math.nan, 0.0, 0.0
+    gap = sum(look["positive_pairs"] * (look["positive"] - look["other_patient"]) for look in both) / positives
+    variances = (_mean(both, kind, "_variance") for kind in ("positive", "other_patient"))
     # similarities that differ by no more than rounding are equal
-    return (mean - other) / math.sqrt(max((variance + spread) / 2, 1e-10)), n, others
+    return gap / math.sqrt(max(sum(variances) / 2, 1e-10)), positives, others
 
 
-def _moments(looks: Sequence[Numbers], kind: str) -> tuple[float, float, float]:
-    kept = [(look[f"{kind}_pairs"], look[kind], look[f"{kind}_variance"]) for look in looks if kind in look]
-    count = sum(n for n, _, _ in kept)
-    if not count:
-        return 0.0, math.nan, math.nan
-    mean = sum(n * m for n, m, _ in kept) / count
-    return count, mean, sum(n * (v + (m - mean) ** 2) for n, m, v in kept) / count
+def _mean(looks: Sequence[Numbers], kind: str, what: str = "") -> float:
+    """The mean of a number of a kind of pair, over the pairs of several looks."""
+    kept = [(look[f"{kind}_pairs"], look[kind + what]) for look in looks if kind in look]
+    return sum(n * value for n, value in kept) / sum(n for n, _ in kept)
 
 
 def _low(story: Story, name: str, limit: float) -> bool:
@@ -139,14 +146,10 @@ def _pairs(story: Story) -> str | None:
         return None
     return (
         "the views of one scan are no more similar than scans of different patients "
-        f"({_mean(looks, 'positive'):.2g} against {_mean(looks, 'other_patient'):.2g}, {distance:.2g} standard "
+        f"({_mean(looks, 'positive'):.3g} against {_mean(looks, 'other_patient'):.3g}, {distance:.2g} standard "
         f"deviations apart, less than {APART} is no difference). Try more overlap of the views, weaker augmentation, "
         "another optim.lr, or more steps"
     )
-
-
-def _mean(looks: Sequence[Numbers], kind: str) -> float:
-    return _moments(looks, kind)[1]
 
 
 RULES: dict[str, Callable[[Story], str | None]] = {
