@@ -178,7 +178,8 @@ def _show(page: Any, store: Store, stage: Stage, samples: int, step: int, seed: 
     drawn = chosen.draw(step, samples, draws.generator(seed, draws.SAMPLE, step))
     facts: dict[str, dict[str, Any]] = {}
     for slot, positions in enumerate(drawn):
-        views = make_views(store, positions, stage.views, draws.generator(seed, draws.VIEW, step, slot))
+        rng = draws.generator(seed, draws.VIEW, step, slot)
+        views = make_views(store, positions, stage.views, rng, (slot, samples))
         figures: list[Any] = []
         for record in sorted({stage.views[role].record for role in views}):
             position = positions[record]

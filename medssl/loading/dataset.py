@@ -119,9 +119,9 @@ class StepDataset(Dataset[Batch | Parcel | MedsslError]):
         drawn = []
         for slot, positions in zip(self._slots.own, samples, strict=True):
             with self._naming(positions, step, slot):
-                drawn.append(
-                    draw_views(self._store, positions, self._roles, draws.generator(self._seed, draws.VIEW, step, slot))
-                )
+                rng = draws.generator(self._seed, draws.VIEW, step, slot)
+                whole = self._slots.batch * self._slots.world
+                drawn.append(draw_views(self._store, positions, self._roles, rng, (slot, whole)))
         slabs = self._own if get_worker_info() is None or self._shared is None else self._shared
         spaces = part_memory(self._store, drawn, slabs)
         filled = dict.fromkeys(spaces, 0)

@@ -19,6 +19,7 @@ METHODS: dict[str, str] = {
     "dino": "medssl.methods.contrastive.dino:DINO",
     "g-simclr": "medssl.methods.contrastive.g_simclr:GSimCLR",
     "mcl": "medssl.methods.contrastive.mcl:MCL",
+    "dinov2": "medssl.methods.contrastive.dinov2:DINOv2",
     "cvrl": "medssl.methods.contrastive.cvrl:CVRL",
     "collossl": "medssl.methods.contrastive.collossl:ColloSSL",
     "spark": "medssl.methods.masked.spark:SparK",

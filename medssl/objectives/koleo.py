@@ -35,7 +35,7 @@ class KoLeo:
     distance: Tensor
 
 
-def koleo(vectors: Tensor, group: Tensor | None = None) -> KoLeo:
+def koleo(vectors: Tensor, group: Tensor | None = None, patient: Tensor | None = None) -> KoLeo:
     """Spread the vectors of each group.
 
     Crops of one scan should be in different groups (as released: one group for each global crop), or the crops of a
@@ -45,6 +45,7 @@ def koleo(vectors: Tensor, group: Tensor | None = None) -> KoLeo:
     Args:
         vectors: ``(n, d)``, of any length.
         group: ``(n,)`` int64, only rows of one group are neighbours; None for a single group.
+        patient: ``(n,)`` int64, -1 where unknown; rows of one known patient are no neighbours. None for all unknown.
 
     Example:
         Orthonormal vectors: −½ log 2.
@@ -52,14 +53,15 @@ def koleo(vectors: Tensor, group: Tensor | None = None) -> KoLeo:
         >>> round(float(koleo(torch.eye(4)).loss), 4)
         -0.3466
     """
-    if vectors.ndim != 2 or (group is not None and group.shape != vectors.shape[:1]):
-        shapes = [tuple(vectors.shape), None if group is None else tuple(group.shape)]
+    ids = [one for one in (group, patient) if one is not None]
+    if vectors.ndim != 2 or any(one.shape != vectors.shape[:1] for one in ids):
+        shapes = [tuple(one.shape) for one in (vectors, *ids)]
         raise ValueError(f"vectors must be (n, d) and group (n,), got {shapes}")
     rows = unit(vectors)
     if len(rows) == 0:
         nothing = rows.sum()
         return KoLeo(nothing, torch.zeros((), dtype=torch.int64, device=rows.device), nothing.detach())
-    nearest, found = _nearest(rows.detach(), group)
+    nearest, found = _nearest(rows.detach(), group, patient)
     distance = (rows - rows[nearest] + EPS).norm(dim=1)
     count = found.sum().clamp(min=1)
     loss = torch.where(found, -(distance + EPS).log(), 0.0).sum() / count
@@ -67,12 +69,14 @@ def koleo(vectors: Tensor, group: Tensor | None = None) -> KoLeo:
 
 
 @torch.no_grad()
-def _nearest(rows: Tensor, group: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The nearest other row of the group, and whether there is one (else any row stands there)."""
+def _nearest(rows: Tensor, group: Tensor | None, patient: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The nearest row of the group and of another patient, and whether there is one (else any row stands there)."""
     with torch.autocast(rows.device.type, enabled=False):
         similarity = rows @ rows.T
     hidden = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
     if group is not None:
         hidden = hidden | (group[:, None] != group[None, :])
+    if patient is not None:
+        hidden = hidden | ((patient[:, None] == patient[None, :]) & (patient >= 0))
     best, nearest = similarity.masked_fill(hidden, -torch.inf).max(dim=1)
     return nearest, best > -torch.inf

@@ -21,7 +21,7 @@ from medssl.views.grid import Box, Grid
 from medssl.views.sample import Place, Sampled, sample
 from medssl.views.scan import scan_of
 from medssl.views.spatial import apply_spatial, draw_spatial
-from medssl.views.view import IDS, Augmentation, MaskPolicy, Role, Scan, View
+from medssl.views.view import IDS, Augmentation, BatchMasks, MaskPolicy, Role, Scan, View
 from medssl.views.warp import Warp
 from medssl.volume import spacing_of
 
@@ -45,13 +45,19 @@ class Drawn:
 
 
 def draw_views(
-    store: Store, positions: Sequence[int], roles: Mapping[str, Role], rng: np.random.Generator
+    store: Store,
+    positions: Sequence[int],
+    roles: Mapping[str, Role],
+    rng: np.random.Generator,
+    slot: tuple[int, int] | None = None,
 ) -> dict[str, list[Drawn]]:
     """Draw the views of one sample; see ``make_views``."""
     grids: dict[str, Sequence[Grid]] = {}
     scans: dict[str, Scan] = {}
     out: dict[str, list[Drawn]] = {}
     for name, role in roles.items():
+        if slot is not None and isinstance(role.masks, BatchMasks):
+            role = replace(role, masks=role.masks.at(*slot))  # noqa: PLW2901
         if role.record >= len(positions):
             raise RecipeError(f"asks for scan {role.record} of samples of {len(positions)}", path=name)
         position = positions[role.record]
@@ -67,7 +73,11 @@ def draw_views(
 
 
 def make_views(
-    store: Store, positions: Sequence[int], roles: Mapping[str, Role], rng: np.random.Generator
+    store: Store,
+    positions: Sequence[int],
+    roles: Mapping[str, Role],
+    rng: np.random.Generator,
+    slot: tuple[int, int] | None = None,
 ) -> dict[str, list[View]]:
     """Draw and make the views of one sample.
 
@@ -76,6 +86,7 @@ def make_views(
         positions: the sample's scans; a role takes its own by ``Role.record``.
         roles: in drawing order: a role's crops may look at the grids of the earlier ones.
         rng: of this sample's slot.
+        slot: which sample of how many it is in its batch, for masks that are spread over one; None by itself.
 
     Returns:
         Role to its views, in the order in which they were drawn.
@@ -84,7 +95,7 @@ def make_views(
         RecipeError: a role asks for what its views cannot have.
         InputError: a damaged entry, or no label map where one is asked for.
     """
-    drawn = draw_views(store, positions, roles, rng)
+    drawn = draw_views(store, positions, roles, rng, slot)
     return {name: [make_view(store, view) for view in views] for name, views in drawn.items()}
 
 

@@ -84,6 +84,15 @@ class MaskPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchMasks(MaskPolicy, Protocol):
+    """A mask policy that is spread over a batch, so that it asks which of its samples it is for."""
+
+    def at(self, slot: int, slots: int) -> MaskPolicy:
+        """The policy of the sample in ``slot`` of a batch of ``slots``, over all processes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Spatial:
     """Geometry drawn for a view on top of its crop.

@@ -13,6 +13,7 @@ from medssl.encoders.build import build_encoder
 from medssl.methods import METHODS
 from medssl.methods.contract import Context, Method, Stage
 from medssl.methods.contrastive.crop_graph import CropGraph
+from medssl.methods.contrastive.dinov2 import Spread
 from medssl.methods.contrastive.ft import Transform
 from medssl.methods.contrastive.halp import Hallucination
 from medssl.methods.contrastive.mochi import Mixing
@@ -64,6 +65,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dino": {"crops": Crops(locals=2), "head": Head(8, 32, 16, freeze_steps=0), "targets": "sinkhorn"},
     "g-simclr": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
     "mcl": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
+    "dinov2": {"crops": Crops(locals=2), "head": Head(8, 32, 16, freeze_steps=0), "koleo": Spread(group=2)},
     "cvrl": {"hidden": 32, "outputs": 16, "temperature": 0.2, "norm": "layer"},
     "collossl": {"measure": "batch", "hidden": 32, "outputs": 16, "temperature": 0.1, "norm": "layer"},
     "spark": {"cell": 8, "decoder_width": 16},
@@ -92,6 +94,7 @@ CARRIES = {
     "dino": ("resnet", "resenc", "vit", "swin"),
     "g-simclr": ("resnet", "resenc", "vit", "swin"),
     "mcl": ("resnet", "resenc", "vit", "swin"),
+    "dinov2": ("vit",),
     "cvrl": ("resnet", "resenc", "vit", "swin"),
     "collossl": ("resnet", "resenc", "vit", "swin"),
     "spark": ("resnet", "resenc"),

@@ -7,6 +7,7 @@ are ``local``.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from medssl.methods.contract import ViewSettings
 from medssl.methods.roles import PAIR, augmentations, two_views
 from medssl.views.crops.anisotropic import Anisotropic
 from medssl.views.crops.overlapping import Overlapping
+from medssl.views.masks.masked_half import MaskedHalf
 from medssl.views.view import Batch, CropPolicy, Role
 
 SMALL = "local"
@@ -95,6 +97,19 @@ def multi_crop(settings: ViewSettings, crops: Crops, encoder: Encoder) -> dict[s
         _check_size(encoder, (i, j, k), "a local view, half of views.crop,")
         roles = {**roles, SMALL: dataclasses.replace(roles["view"], crop=small, count=crops.locals)}
     return roles
+
+
+def masked_pair(roles: Mapping[str, Role], ratio: tuple[float, float], cell: int) -> dict[str, Role]:
+    """The two large views with masks: one of each pair is masked, the other whole.
+
+    Args:
+        roles: as ``multi_crop`` gives them.
+        ratio: smallest and largest share of cells that are hidden, stratified over the batch.
+        cell: edge of a cell in voxels; divides the crop.
+    """
+    return {
+        role: dataclasses.replace(roles[role], masks=MaskedHalf(ratio, cell, turn)) for turn, role in enumerate(PAIR)
+    }
 
 
 def present(batch: Batch) -> tuple[str, ...]:
