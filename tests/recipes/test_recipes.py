@@ -21,6 +21,7 @@ from medssl.commands.recipe import check_recipe, list_recipes
 from medssl.datasets.phantoms import phantom
 from medssl.encoders import ENCODERS
 from medssl.errors import RecipeError
+from medssl.io.read import read
 from medssl.io.write import write
 from medssl.loading.data import Data
 from medssl.manifest import Manifest, Record
@@ -64,12 +65,26 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
         records.append(Record(image, f"p{number}", label=mask, modality="MR", split=split, targets=targets))
     (folder / "manifest.yaml").write_text("classes: {0: background, 1: first, 2: second}\n")
     Manifest(folder / "manifest.csv", folder, tuple(records)).write(folder / "manifest.csv")
+    _sequences(folder, records[:4])
     return folder
 
 
-def two_steps(scans: Path, out: Path) -> list[str]:
+def _sequences(folder: Path, records: list[Record]) -> None:
+    """``sequences.csv``: of each study the scan itself, and its negative as another sequence."""
+    studies = []
+    for number, record in enumerate(records):
+        scan = read(folder / record.image)
+        write(Volume(scan.data.max() - scan.data, scan.affine), folder / f"{number}_other.nii.gz")
+        study = {"study_id": f"s{number}", "split": "train"}
+        studies.append(Record(record.image, record.patient_id, modality="T1", **study))
+        studies.append(Record(f"{number}_other.nii.gz", record.patient_id, modality="T2", **study))
+    Manifest(folder / "sequences.csv", folder, tuple(studies)).write(folder / "sequences.csv")
+
+
+def two_steps(scans: Path, out: Path, manifest: str = "manifest") -> list[str]:
     """Overrides that make any recipe a short run on the phantoms, at their own voxel size."""
-    text = {"out": out, "data.manifest": scans / "manifest.csv", "data.store": scans / "store", "data.split": "train"}
+    files = {"data.manifest": scans / f"{manifest}.csv", "data.store": scans / f"{manifest}_store"}
+    text = {"out": out, **files, "data.split": "train"}
     quoted = [f"{key}={json.dumps(str(value))}" for key, value in text.items()]
     short = [
         "optim.steps=2",
@@ -125,8 +140,9 @@ def test_a_wrong_key_in_a_recipe_would_be_found() -> None:
 
 @pytest.mark.parametrize("name", PRETRAIN)
 def test_a_pretraining_recipe_runs(name: str, scans: Path, tmp_path: Path) -> None:
-    done = pretrain(name, two_steps(scans, tmp_path / "run"))
-    assert (done["steps"], done["scans"]) == (2, 4)
+    several = name.startswith("sequences/")
+    done = pretrain(name, two_steps(scans, tmp_path / "run", "sequences" if several else "manifest"))
+    assert (done["steps"], done["scans"]) == (2, 8 if several else 4)
     weights = load_weights(tmp_path / "run")
     assert weights.config["method"]["name"] == name.partition("pretrain_")[2]
     assert weights.config["encoder"]["name"] == done["encoder"]
