@@ -30,6 +30,10 @@ def fetch(name: str, cache: str | Path | None = None, progress: Progress = silen
         from medssl.datasets.phantom_set import cached_phantoms
 
         return cached_phantoms(cache, progress)
+    if name == "textures":
+        from medssl.datasets.texture_set import cached_textures
+
+        return cached_textures(cache, progress)
     raise ResourceError(
         f"{card.title} cannot be fetched by a program: {card.how_to_get}",
         path=name,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from medssl.datasets.cache import cache_folder, check_sums, has_sums, settle, write_sums
 from medssl.datasets.cards import copy_card
 from medssl.datasets.label_groups import GROUPS
+from medssl.datasets.made_set import cached_set
 from medssl.datasets.phantoms import phantom
 from medssl.datasets.progress import Progress, silent
-from medssl.errors import UsageError, from_os_error
+from medssl.errors import UsageError
 from medssl.io.write import write
 from medssl.manifest import Manifest, Record
 
@@ -111,20 +109,4 @@ def cached_phantoms(cache: str | Path | None = None, progress: Progress = silent
     Raises:
         IntegrityError: a cached file was changed (code ``hash``).
     """
-    folder = cache_folder(cache) / "phantoms"
-    if has_sums(folder, _EDITION):
-        check_sums(folder, progress)
-        return folder / _MANIFEST
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".phantoms-", dir=folder.parent))
-        try:
-            made = room / "phantoms"
-            write_phantoms(made, progress=progress)
-            write_sums(made, _EDITION)
-            settle(made, folder, _EDITION)
-        finally:
-            shutil.rmtree(room, ignore_errors=True)
-    except OSError as error:
-        raise from_os_error(error, folder) from error
-    return folder / _MANIFEST
+    return cached_set("phantoms", _EDITION, lambda folder: write_phantoms(folder, progress=progress), cache, progress)
