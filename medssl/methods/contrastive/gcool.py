@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from medssl.encoders.contract import Encoder
 from medssl.heads.projector import Projector
 from medssl.methods.contract import Context, Facts, Method, Vectors, ViewSettings
-from medssl.methods.contrastive.crop_graph import CropGraph
+from medssl.methods.contrastive.crop_graph import CropGraph, coarse_look
 from medssl.methods.contrastive.rows import members, told
 from medssl.methods.contrastive.self_training import in_use
 from medssl.methods.passes import pooled, through
@@ -71,11 +71,13 @@ class Side:
         vectors: ``(n, d)``.
         who: their members.
         belongs: R ``(n, K)``.
+        look: ``(n, 64 C)`` of ``coarse_look``.
     """
 
     vectors: Tensor
     who: Members
     belongs: Tensor
+    look: Tensor
 
 
 class GCooL(Method):
@@ -143,7 +145,8 @@ class GCooL(Method):
 
     def _side(self, vectors: Tensor, batch: Batch, role: str, ctx: Context) -> Side:
         z = ctx.gather(vectors)
-        return Side(z, members(batch, ctx, (role,), places=True), self.communities(z))
+        look = ctx.gather(coarse_look(batch[role].image))
+        return Side(z, members(batch, ctx, (role,), places=True), self.communities(z), look)
 
     def _crops(self, rows: Side, columns: Side) -> tuple[Tensor, ContrastLog]:
         """InfoNCE of the crops of one view with those of the other."""
@@ -157,7 +160,7 @@ class GCooL(Method):
 
     def _dense(self, side: Side) -> Tensor:
         """DeCA on the graph of one view."""
-        edges = self.graph.adjacency(side.vectors, side.who)
+        edges = self.graph.adjacency(side.look, side.who)
         return dense_aggregation(side.belongs, edges, self.settings.edges, balanced=self.settings.balanced)
 
     def _among(self, rows: Side, columns: Side) -> Tensor:

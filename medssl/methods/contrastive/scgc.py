@@ -18,7 +18,7 @@ from medssl.encoders.contract import Encoder
 from medssl.errors import RecipeError
 from medssl.heads.projector import Projector
 from medssl.methods.contract import Context, Facts, Method, Stage, Survey, Vectors, ViewSettings
-from medssl.methods.contrastive.crop_graph import CropGraph
+from medssl.methods.contrastive.crop_graph import CropGraph, coarse_look
 from medssl.methods.contrastive.rows import members, told
 from medssl.methods.contrastive.self_training import Clusters, SelfTraining
 from medssl.methods.passes import pooled, through
@@ -124,7 +124,8 @@ class SCGC(Method):
         """
         z = torch.cat([ctx.gather(vectors[role]) for role in PAIR])
         who = members(batch, ctx, places=True)
-        edges = self.graph.adjacency(z, who)
+        look = torch.cat([ctx.gather(coarse_look(batch[role].image)) for role in PAIR])
+        edges = self.graph.adjacency(look, who)
         relation, others = self._relation(edges, who)
         similarity = cosine(z, z)
         # neighbours stand in the denominator unweighted, as in the paper
