@@ -111,7 +111,7 @@ def curves(
     for title, lines in drawn.items():
         if not lines:
             continue
-        svg = _plot(lambda axes, lines=lines: _lines(axes, lines, unit, limits), (3.0, 2.2))  # type: ignore[misc]
+        svg = plot(lambda axes, lines=lines: _lines(axes, lines, unit, limits), (3.0, 2.2))  # type: ignore[misc]
         ends = "; ".join(f"{s.name} from {s.finite()[1][0]:.3g} to {s.finite()[1][-1]:.3g}" for s in lines)
         pictures.append(Picture(svg, f"{title}: {ends}", title))
     if not pictures:
@@ -147,7 +147,7 @@ def estimates(rows: Sequence[Estimate], caption: str, *, unit: str, limits: tupl
     shown = [row for row in rows if np.isfinite(row.value)]
     if not shown:
         return None
-    svg = _plot(lambda axes: _dots(axes, shown, unit, limits), (5.4, 0.75 + 0.36 * len(shown)))
+    svg = plot(lambda axes: _dots(axes, shown, unit, limits), (5.4, 0.75 + 0.36 * len(shown)))
     words = ", ".join(f"{row.name} {row.value:.3f}" for row in shown)
     return Figure(svg, caption, f"{unit}: {words}")
 
@@ -185,7 +185,7 @@ def _dots(axes: Any, rows: Sequence[Estimate], unit: str, limits: tuple[float, f
     axes.spines["left"].set_visible(False)
 
 
-def _plot(draw: Callable[[Any], None], inches: tuple[float, float]) -> str:
+def plot(draw: Callable[[Any], None], inches: tuple[float, float]) -> str:
     """Let ``draw`` fill plain axes; the SVG follows the page into the dark and depends on nothing but the numbers."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG

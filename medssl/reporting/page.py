@@ -196,7 +196,7 @@ class Page:
         text: str = "",
         figures: Iterable[Figure | None] = (),
         tables: Iterable[Table | None] = (),
-        note: str | Notice | None = None,
+        note: str | Notice | Sequence[Notice] | None = None,
         commands: Sequence[str] = (),
     ) -> Page:
         """Add a section and return the page.
@@ -206,11 +206,15 @@ class Page:
             text: prose; an empty line begins a new paragraph.
             figures: figures in order; None is left out.
             tables: tables in order, after the figures; None is left out.
-            note: a plain warning under the prose.
+            note: a plain warning under the prose, or several.
             commands: command lines, shown as they are typed.
         """
         paragraphs = tuple(" ".join(part.split()) for part in text.split("\n\n") if part.strip())
-        notices = () if not note else (note if isinstance(note, Notice) else Notice(note),)
+        notices: tuple[Notice, ...] = ()
+        if isinstance(note, str | Notice):
+            notices = (Notice(note) if isinstance(note, str) else note,) if note else ()
+        elif note:
+            notices = tuple(note)
         self.sections.append(Section(title, paragraphs, _present(figures), _present(tables), notices, tuple(commands)))
         return self
 

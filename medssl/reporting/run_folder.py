@@ -20,6 +20,9 @@ from medssl.plain_yaml import load_yaml
 Row = Mapping[str, str]
 """One number of a run: ``step``, ``stage``, ``name`` and ``value``, as text."""
 
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+"""How NumPy says that an archive is damaged, or holds what would have to be unpickled."""
+
 
 @dataclass(frozen=True, eq=False)
 class RunFolder:
@@ -31,6 +34,7 @@ class RunFolder:
         info: ``run.json``, dotted key to value.
         rows: the numbers of ``metrics.csv``.
         pictures: step (the number that ends the file's name) to arrays ``(N, C, i, j, k)`` by name.
+        health: arrays of ``health.npz``: ``step``, counts of similarities by kind of pair, and ``warnings``.
         missing: what could not be shown, a sentence each.
     """
 
@@ -39,6 +43,7 @@ class RunFolder:
     info: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     pictures: dict[int, dict[str, NDArray[Any]]] = field(default_factory=dict)
+    health: dict[str, NDArray[Any]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
     @property
@@ -76,6 +81,11 @@ def read_run(folder: str | Path) -> RunFolder:
             continue
         found[name] = value if name == "rows" else flat(value)
     pictures, unread = _read_pictures(path / "pictures")
+    health = path / "health.npz"
+    try:
+        found["health"] = _arrays(health) if health.is_file() else {}
+    except UNREADABLE:
+        unread.append(f"{health.name} cannot be read.")
     return RunFolder(path, **found, pictures=pictures, missing=(*missing, *unread))
 
 
@@ -147,13 +157,18 @@ def _read_pictures(folder: Path) -> tuple[dict[int, dict[str, NDArray[Any]]], li
         if step is None:
             continue
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name.removeprefix("picture."): file[name] for name in file.files if _is_picture(name)}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            arrays = {name.removeprefix("picture."): a for name, a in _arrays(path).items() if _is_picture(name)}
+        except UNREADABLE:
             unread.append(f"pictures/{path.name} cannot be read.")
             continue
         found[int(step[1])] = {name: array for name, array in arrays.items() if array.ndim == 5}
     return dict(sorted(found.items())), unread
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an ``.npz``, or one of ``UNREADABLE``; nothing in it is unpickled."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 def _is_picture(name: str) -> bool:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from medssl.reporting.curves import Series, curves, series_of
+from medssl.reporting.health import PREFIX, health_section
 from medssl.reporting.page import Cell, Figure, Notice, Page, Table, cell_text
 from medssl.reporting.reconstruction import reconstruction, reconstruction_over_time
 from medssl.reporting.run_folder import Row, RunFolder, read_run
 
-HEALTH = ("data_wait", "lr", "grad_norm", "gradient_norm", "seconds", "step_seconds", "memory_mb")
+RUNNING = ("data_wait", "lr", "grad_norm", "gradient_norm", "seconds", "step_seconds", "memory_mb")
 """Numbers about the run itself rather than about what is learned."""
 
 
@@ -31,6 +32,8 @@ def build_run_report(folder: str | Path, out: str | Path | None = None) -> Path:
     run = read_run(folder)
     page = Page(_title(run), f"Run folder {run.path.name}", _facts(run), [Notice(word) for word in run.missing])
     _learning(page, run)
+    health_section(page, run)
+    _running(page, run)
     _pictures(page, run)
     _settings(page, run)
     return page.write(Path(folder) / "report.html" if out is None else out)
@@ -91,15 +94,18 @@ def _learning(page: Page, run: RunFolder) -> None:
     if not run.rows:
         page.section("What was learned", "The run has logged no numbers yet.")
         return
-    learned = [name for name in run.names if name not in HEALTH]
+    learned = [name for name in run.names if name not in RUNNING and not name.startswith(PREFIX)]
     learned.sort(key=lambda name: name != "loss")
-    health = [name for name in run.names if name in HEALTH]
     text = "Faint lines are the values of single steps, strong lines their moving average."
     figures = [curves(panels_of(run.rows, learned), "What the method logged, over the steps of the run.", unit="value")]
     page.section("What was learned", text, figures)
-    if health:
+
+
+def _running(page: Page, run: RunFolder) -> None:
+    logged = [name for name in run.names if name in RUNNING]
+    if logged:
         caption = "Learning rate, waiting and size of the gradient, as far as they were logged."
-        page.section("How the run went", "", [curves(panels_of(run.rows, health), caption, unit="value")])
+        page.section("How the run went", "", [curves(panels_of(run.rows, logged), caption, unit="value")])
 
 
 def _pictures(page: Page, run: RunFolder) -> None:
@@ -107,6 +113,8 @@ def _pictures(page: Page, run: RunFolder) -> None:
         return
     figures = picture_figures(run)
     others = sorted({name for found in run.pictures.values() for name in found})
+    if not others:
+        return
     if not any(figures):
         page.section("Pictures", f"The run saved {', '.join(others)}; there is no input with a rebuilt one to compare.")
         return

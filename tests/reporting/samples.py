@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -82,3 +83,24 @@ def demo_content(folder: Path) -> DemoContent:
         phantoms=True,
         quick=True,
     )
+
+
+def write_health(folder: Path, warnings: Sequence[str] = ()) -> Path:
+    """The same run folder, looked at in steps 0, 10, 20 and 30."""
+    path = folder / "metrics.csv"
+    names = ("rank", "rank_centred", "embedding_spread", "alignment", "positive", "same_patient", "other_patient")
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    lines = [",".join([head, *(f"health_{name}" for name in names)])]
+    for step, row in enumerate(rows):
+        values = [f"{(n + 1) * (1 - step / 300)}" if step % 10 == 0 else "" for n in range(len(names))]
+        lines.append(",".join([row, *values]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    places = {"positive": (30, 34), "same_patient": (24, 27), "other_patient": (20, 18)}
+    arrays = {}
+    for kind, (early, late) in places.items():
+        arrays[kind] = np.zeros((4, 40), dtype=np.int64)
+        arrays[kind][:2, early] = arrays[kind][2:, late] = 5
+    told = {"warnings": np.array(list(warnings), dtype=np.str_)} if warnings else {}
+    steps = np.arange(0, 40, 10)
+    np.savez_compressed(folder / "health.npz", step=steps, stage=np.array(["main"] * 4), **arrays, **told)
+    return folder

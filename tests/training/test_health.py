@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from medssl.encoders.build import build_encoder
 from medssl.encoders.contract import Features
 from medssl.methods.contract import Context, Method, Vectors, ViewSettings
 from medssl.objectives.health import effective_rank
@@ -25,7 +26,7 @@ from medssl.training.logs import read_metrics
 from medssl.training.plan import Keep, Plan
 from medssl.training.window import Catch, Window
 from medssl.views.view import Batch, Role
-from tests.methods.tiny import build, make_views
+from tests.methods.tiny import ENCODERS, build, make_views
 from tests.training.collapsing import Collapsing
 from tests.training.tiny import make_method, make_plan, make_store
 
@@ -286,11 +287,17 @@ def test_chunks_have_the_health_of_the_whole_batch(store: Store, tmp_path: Path)
         assert values == pytest.approx(found[1][name], rel=1e-3, abs=1e-4), name
 
 
+def _made(kind: str) -> Method:
+    if kind == "decay":
+        return make_method(dropout=0.0)
+    torch.manual_seed(0)
+    return Collapsing(build_encoder("resenc", 1, **ENCODERS["resenc"]))
+
+
 @pytest.mark.parametrize("kind", ["cosine", "decay"])
 def test_a_collapse_is_told_once_and_stands_everywhere(kind: str, store: Store, tmp_path: Path) -> None:
     heard: list[str] = []
-    torch.manual_seed(0)
-    method = Collapsing(build("simclr", "resenc").encoder) if kind == "cosine" else make_method(dropout=0.0)
+    method = _made(kind)
     plan = _plan(method, steps=24, every=1)
     optim = replace(plan.optim, weight_decay=0.0 if kind == "cosine" else 300.0, warmup_steps=0)
     report = fit(method, store, replace(plan, optim=optim), tmp_path, note=heard.append)
@@ -301,8 +308,10 @@ def test_a_collapse_is_told_once_and_stands_everywhere(kind: str, store: Store, 
     with np.load(tmp_path / "health.npz") as file:
         assert file["warnings"].tolist() == heard
     # what has been told is not told again
-    again = make_method(dropout=0.0) if kind == "decay" else Collapsing(build("simclr", "resenc").encoder)
-    assert fit(again, store, replace(plan, optim=optim), tmp_path, resume=True, note=heard.append)["notes"][1:] == heard
+    assert (
+        fit(_made(kind), store, replace(plan, optim=optim), tmp_path, resume=True, note=heard.append)["notes"][1:]
+        == heard
+    )
     assert len(heard) == 1
 
 
