@@ -249,7 +249,7 @@ def test_the_page_has_the_keys_of_a_recipe() -> None:
 def test_the_page_names_every_registered_part() -> None:
     rows = rows_under("## Method, encoder and task")
     for part, registry in {"method": METHODS, "encoder": ENCODERS, "task": TUNINGS}.items():
-        assert re.findall(r"`(\w+)`", rows[part][0]) == list(registry)
+        assert re.findall(r"`([\w-]+)`", rows[part][0]) == list(registry)
     text = PAGE.read_text(encoding="utf-8")
     listed = re.search(r"The augmentations are (.*?);", text, flags=re.DOTALL)
     assert listed is not None
