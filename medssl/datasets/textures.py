@@ -129,7 +129,8 @@ def texture_field(
         radius = np.sqrt((waves**2).sum(0))
         square = ((radius - 2 * np.pi / texture.wave_mm) * min(texture.length_mm)) ** 2
     noise = np.fft.rfftn(rng.normal(size=shape))
-    return np.fft.irfftn(noise * np.exp(-square / 2), s=shape, axes=(0, 1, 2))
+    field: Field = np.fft.irfftn(noise * np.exp(-square / 2), s=shape, axes=(0, 1, 2))
+    return field
 
 
 def arranged_like(field: Field, rng: np.random.Generator) -> Field:
@@ -146,7 +147,7 @@ def arranged_like(field: Field, rng: np.random.Generator) -> Field:
     """
     sample = np.sort(rng.standard_normal(field.size))
     sample = (sample - sample.mean()) / sample.std()
-    out = np.empty_like(sample)
+    out: Field = np.empty_like(sample)
     out[np.argsort(field, kind="stable")] = sample
     return out
 
