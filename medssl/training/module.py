@@ -87,7 +87,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
             batch = augment_roles(batch, self.stage.views)
         optimizer = self._optimizer()
         lr = self.optim.lr * rate(batch.step - self.first, self.stage.steps, self.warmup)
-        set_rate(optimizer, lr)
+        set_rate(optimizer, lr, self.optim.decay(batch.step / max(1, self.ctx.total_steps)))
         optimizer.zero_grad(set_to_none=True)
         self._seen: tuple[Batch, Vectors] = (batch, {})
         numbers, why, told = self._tried(batch, optimizer)

@@ -104,3 +104,13 @@ def test_state_goes_through_a_state_dict() -> None:
         weight.grad = GRADS[1].clone()
         optimizer.step()
     assert torch.equal(a, b)
+
+
+def test_weight_decay_moves_by_a_cosine_where_a_group_has_none_of_its_own() -> None:
+    a, b = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
+    optim = Optim(weight_decay=0.04, weight_decay_end=0.4)
+    optimizer = make_optimizer(optim, [{"params": [a]}, {"params": [b], "weight_decay": 0.0}])
+    for progress, wanted in ((0.0, 0.04), (0.25, 0.4 - 0.36 * 0.5 * (1 + math.sqrt(0.5))), (0.5, 0.22), (1.0, 0.4)):
+        set_rate(optimizer, 0.1, optim.decay(progress))
+        assert [group["weight_decay"] for group in optimizer.param_groups] == [pytest.approx(wanted), 0.0]
+    assert Optim(weight_decay=0.05).decay(0.7) == pytest.approx(0.05)
