@@ -87,6 +87,21 @@ def test_half_precision_is_lifted_also_under_autocast(kind):
     assert float(found) == pytest.approx(loop(z.double()), rel=1e-5)
 
 
+def test_rows_of_one_known_patient_are_no_neighbours():
+    z = draw(6, 4, kind=torch.float64)
+    z[1] = z[0]
+    patient = torch.tensor([5, 5, 6, 7, -1, -1])
+    apart = koleo(z, patient=patient).loss
+    rows = torch.nn.functional.normalize(z, dim=1)
+    far = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
+    far[0, 1] = far[1, 0] = torch.inf
+    assert float(apart) == pytest.approx(float(-far.min(dim=1).values.log().mean()), rel=1e-6)
+    assert float(koleo(z).loss) > float(apart) + 3
+    assert int(koleo(z[:2], patient=patient[:2]).alone) == 2
+    unknown = koleo(z[4:], patient=patient[4:])
+    assert int(unknown.alone) == 0
+
+
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match=r"vectors must be \(n, d\) and group \(n,\), got"):
         koleo(torch.zeros(2, 3), torch.zeros(3))

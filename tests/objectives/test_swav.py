@@ -54,6 +54,16 @@ def test_processes_with_queues_of_their_own():
     torch.testing.assert_close(torch.cat(found), codes(scores, queued))
 
 
+def test_processes_that_hold_the_same_queue_count_it_once():
+    scores, queued = draw(6, 4), draw(10, 4, seed=1)
+    parts = [scores[:4], scores[4:]]
+    found = shares(lambda part, gather: codes(part, queued, gather=gather, shared=True), parts)
+    torch.testing.assert_close(torch.cat(found), codes(scores, queued))
+    torch.testing.assert_close(codes(scores, queued, shared=True), codes(scores, queued))
+    wrong = shares(lambda part, gather: codes(part, queued, gather=gather), parts)
+    assert not torch.allclose(torch.cat(wrong), codes(scores, queued), atol=1e-3)
+
+
 def test_prototypes_of_the_queue_are_checked():
     with pytest.raises(ValueError, match=r"queued scores must have 3 prototypes, got \(2, 4\)"):
         codes(torch.zeros(2, 3), torch.zeros(2, 4))

@@ -46,10 +46,6 @@ class MaskedHalf(Mask):
         """The policy of one sample of a batch."""
         return dataclasses.replace(self, slot=slot, slots=slots)
 
-    def most(self, cells: int) -> int:
-        """How many of ``cells`` are hidden at most."""
-        return hidden_count(cells, self.ratio[1], "floor")
-
     def draw(self, cells: Cells, rng: np.random.Generator) -> Hidden:
         """True where hidden.
 
