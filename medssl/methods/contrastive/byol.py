@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from medssl.encoders.contract import Encoder
 from medssl.heads.projector import Projector
 from medssl.methods.contract import Context, Facts, Method, Vectors, ViewSettings
-from medssl.methods.contrastive.prediction import crossed, faster, taught
+from medssl.methods.contrastive.prediction import crossed, doubts, faster, taught
 from medssl.methods.roles import two_views
 from medssl.objectives.alignment import cosine_loss
 from medssl.objectives.cosine import spread
@@ -83,11 +83,13 @@ class BYOL(Method):
         return faster(super().param_groups(), self.predictor, self.predictor_rate)
 
     def check(self, facts: Facts) -> list[str]:
-        """Note a teacher that is still much of what it was at the start when the run ends."""
-        momentum = self.teacher.momentum
-        if momentum < 1 and facts.steps >= 1 / (1 - momentum):
-            return []
-        return [f"the teacher hardly moves within {facts.steps} steps at momentum {momentum}: lower method.momentum"]
+        """Note what may collapse, and a teacher that is still much of what it was at the start when the run ends."""
+        notes, momentum = doubts(self.projector, facts), self.teacher.momentum
+        if facts.steps * (1 - momentum) < 1:
+            notes.append(
+                f"the teacher hardly moves within {facts.steps} steps at momentum {momentum}: lower method.momentum"
+            )
+        return notes
 
     def exported(self) -> dict[str, nn.Module]:
         """Encoder, projector, predictor and the teacher of the first two."""

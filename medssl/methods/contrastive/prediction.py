@@ -14,12 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from medssl.encoders.contract import Encoder
-from medssl.methods.contract import Vectors
+from medssl.heads.projector import Projector
+from medssl.methods.contract import Facts, Vectors
 from medssl.methods.contrastive.samples import by_sample, owners
 from medssl.methods.passes import pooled, through
 from medssl.methods.roles import PAIR
 from medssl.pairing.momentum import MomentumTeacher
 from medssl.views.view import Batch
+
+LEAST_ROWS = 16
+"""Vectors of a process that a batch norm was seen to keep apart."""
 
 
 def taught(
@@ -65,3 +69,15 @@ def faster(groups: Sequence[dict[str, Any]], network: nn.Module, times: float) -
         scale = group.get("lr_scale", 1.0) * times
         out.append({**group, "params": inside, "name": f"predictor {group['name']}", "lr_scale": scale})
     return out
+
+
+def doubts(projector: Projector, facts: Facts) -> list[str]:
+    """What is doubtful about a head that alone keeps vectors apart, where there are no negatives."""
+    rows = len(PAIR) * facts.batch // facts.processes
+    if not projector.needs_rows:
+        return ["without negatives and without method.norm batch, vectors became all the same in short runs"]
+    if rows < LEAST_ROWS:
+        return [
+            f"batch norm has {rows} vectors a process to tell apart: raise optim.batch to {LEAST_ROWS // 2} or more"
+        ]
+    return []

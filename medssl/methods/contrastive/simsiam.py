@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from medssl.encoders.contract import Encoder
 from medssl.heads.projector import Projector
-from medssl.methods.contract import Context, Method, Vectors, ViewSettings
-from medssl.methods.contrastive.prediction import crossed, faster, taught
+from medssl.methods.contract import Context, Facts, Method, Vectors, ViewSettings
+from medssl.methods.contrastive.prediction import crossed, doubts, faster, taught
 from medssl.methods.roles import two_views
 from medssl.objectives.alignment import cosine_loss
 from medssl.objectives.cosine import spread
@@ -70,6 +70,10 @@ class SimSiam(Method):
     def param_groups(self) -> list[dict[str, Any]]:
         """Those of every method, the predictor's apart."""
         return faster(super().param_groups(), self.predictor, self.predictor_rate)
+
+    def check(self, facts: Facts) -> list[str]:
+        """Note what may collapse."""
+        return doubts(self.projector, facts)
 
     def exported(self) -> dict[str, nn.Module]:
         """Encoder, projector and predictor."""

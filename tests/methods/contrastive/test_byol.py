@@ -1,5 +1,7 @@
 """BYOL: the value of its equation 2, a teacher that follows, and targets without gradient."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -98,11 +100,21 @@ def test_the_predictor_may_learn_faster_and_no_weight_is_forgotten():
 
 
 def test_a_teacher_that_hardly_moves_is_told():
-    facts = Facts(scans=9, patients=9, batch=4, steps=100)
-    assert build("byol", "resnet", momentum=0.99).check(facts) == []
-    slow = build("byol", "resnet", momentum=0.996).check(facts)
-    assert ["hardly moves within 100 steps at momentum 0.996" in note for note in slow] == [True]
-    assert len(build("byol", "resnet", momentum=1.0).check(facts)) == 1
+    facts = Facts(scans=9, patients=9, batch=8, steps=100)
+    assert build("byol", "resnet", norm="batch", momentum=0.99).check(facts) == []
+    for momentum in (0.996, 1.0):
+        (note,) = build("byol", "resnet", norm="batch", momentum=momentum).check(facts)
+        assert f"hardly moves within 100 steps at momentum {momentum}" in note
+
+
+@pytest.mark.parametrize("name", ["byol", "simsiam"])
+def test_what_may_collapse_is_told(name):
+    facts = Facts(scans=9, patients=9, batch=8, steps=100)
+    assert build(name, "resnet", norm="batch").check(facts) == []
+    (note,) = build(name, "resnet", norm="layer").check(facts)
+    assert "without method.norm batch" in note
+    (note,) = build(name, "resnet", norm="batch").check(replace(facts, processes=4))
+    assert "batch norm has 4 vectors a process to tell apart: raise optim.batch to 8" in note
 
 
 @pytest.mark.parametrize(
