@@ -41,3 +41,22 @@ def test_tensorboard_writes_events(tmp_path: Path) -> None:
     board.write(0, "main", {"loss": 1.0})
     board.close()
     assert any(p.name.startswith("events") for p in (tmp_path / "tb").iterdir())
+
+
+def test_tensorboard_shows_histograms_and_words(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = TensorBoard(tmp_path)
+    board.histogram(3, "main/similarity", [1, 0, 0, 3])
+    board.text(3, "main/health", "the run has collapsed")
+    board.close()
+    found = EventAccumulator(str(tmp_path))
+    found.Reload()
+    (event,) = found.Histograms("main/similarity")
+    told = event.histogram_value
+    assert (event.step, told.num, told.sum, told.sum_squares) == (3, 4.0, 1.5, 2.25)
+    # TensorBoard drops empty bins at the ends
+    counts = dict(zip(told.bucket_limit, told.bucket, strict=True))
+    assert {limit: count for limit, count in counts.items() if count} == {-0.5: 1.0, 1.0: 3.0}
+    (text,) = found.Tensors("main/health/text_summary")
+    assert text.tensor_proto.string_val == [b"the run has collapsed"]

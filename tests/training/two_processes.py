@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,10 @@ def main() -> None:
     method = make_method(dropout=0.0, norm="group")
     plan = make_plan(method, steps=3)
     plan = replace(plan, optim=replace(plan.optim, batch=4 // devices), hardware=Hardware(devices=devices))
-    fit(method, Store.open(sys.argv[1]), plan, Path(sys.argv[2]))
+    report = fit(method, Store.open(sys.argv[1]), plan, Path(sys.argv[2]))
+    # in one write, so that lines of two processes do not mix
+    sys.stdout.write(f"health {json.dumps(report['health'])}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
