@@ -160,6 +160,7 @@ class Method(nn.Module, ABC):
     def embedded(self, vectors: Vectors, batch: Batch) -> dict[str, Tensor]:
         """The vectors whose health is watched: role to ``(N, d)``, a row for each of its views.
 
+        Where a view has several vectors that belong together, they are ``(N, E, d)``.
         What ``encode`` names like a role is taken, where it has a vector a view.
         """
         found = {name: vectors[name] for name in batch.roles if name in vectors}

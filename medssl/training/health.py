@@ -175,13 +175,18 @@ def _embedded(
         target = vectors.get(f"{role}_teacher")
         if role not in found and target is not None and target.ndim == 2 and len(target) == len(batch[role]):
             found[role] = target
-    width = next((rows.shape[1] for rows in found.values()), 0)
-    roles = [role for role, rows in found.items() if rows.shape[1] == width]
-    if not roles:
+    width = next((rows.shape[-1] for rows in found.values()), 0)
+    parts: list[Tensor] = []
+    whose: list[Members] = []
+    for role, rows in found.items():
+        if rows.shape[-1] == width:
+            every, who = gather(rows.detach().float()), members_of(batch, role, gather)
+            several = every.unbind(1) if every.ndim == 3 else (every,)
+            parts += several
+            whose += [who] * len(several)
+    if not parts:
         return None
-    rows = torch.cat([gather(found[role].detach().float()) for role in roles]).cpu()
-    who = together(*(members_of(batch, role, gather) for role in roles))
-    table = who.table().cpu()
+    rows, table = torch.cat(parts).cpu(), together(*whose).table().cpu()
     if len(rows) > MOST:
         first = torch.argsort(table[:, 0], stable=True)[:MOST].sort().values
         rows, table = rows[first], table[first]

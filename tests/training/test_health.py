@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from medssl.encoders.build import build_encoder
 from medssl.encoders.contract import Features
+from medssl.methods import METHODS
 from medssl.methods.contract import Context, Method, Vectors, ViewSettings
 from medssl.objectives.health import effective_rank
 from medssl.store.store import Store
@@ -26,7 +27,7 @@ from medssl.training.logs import read_metrics
 from medssl.training.plan import Keep, Plan
 from medssl.training.window import Catch, Window
 from medssl.views.view import Batch, Role
-from tests.methods.tiny import ENCODERS, build, make_views
+from tests.methods.tiny import CARRIES, ENCODERS, MASKED, batch_for, build, context, make_views, stage_of
 from tests.training.collapsing import Collapsing
 from tests.training.tiny import make_method, make_plan, make_store
 
@@ -330,3 +331,20 @@ def test_masked_methods_have_a_rank_and_no_warning(store: Store, tmp_path: Path)
     assert set(report["health"]) == {"step", "rank", "rank_centred", "spread"}
     assert report["notes"] == []
     assert not (tmp_path / "health.npz").exists()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_looked_at(name: str) -> None:
+    method = build(name, CARRIES[name][0]).train()
+    batch, ctx, health = batch_for(method, name), context(stage=stage_of(method).name), Health(1, 10)
+    with health.catching(method):
+        vectors = method.encode(batch, ctx)
+    told = health.after(batch, vectors, method, ctx)
+    assert told["health_rank"] >= 1.0
+    assert all(math.isfinite(value) for value in told.values())
+    if name in MASKED:
+        assert "health_embedding_rank" not in told
+        return
+    assert told["health_embedding_spread"] > 0
+    assert told["health_other_patient"] <= 1
+    assert "health_positive" in told

@@ -131,8 +131,8 @@ class SelfCon(Method):
         return []
 
     def embedded(self, vectors: Vectors, batch: Batch) -> dict[str, Tensor]:
-        """The last exit's vectors."""
-        return {"view": vectors["view"][:, -1]}
+        """The vectors of all exits: those of one crop belong together."""
+        return {"view": vectors["view"]}
 
     def exported(self) -> dict[str, nn.Module]:
         """Encoder and heads, the pooled vector's last."""
