@@ -160,3 +160,25 @@ def test_a_checked_recipe_and_a_file_do_the_same(scans: Path, tmp_path: Path) ->
         pretrain(tmp_path / "a" / "recipe.yaml")
     pretrain(tmp_path / "a" / "recipe.yaml", [f"out={tmp_path / 'b'}"])
     assert load_weights(tmp_path / "a").config["checksums"] == load_weights(tmp_path / "b").config["checksums"]
+
+
+def test_a_collapse_is_noted_at_once_in_the_answer_and_in_the_run(scans: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Listening:
+        def __call__(self, done: int, total: int, text: str) -> None: ...
+
+        def note(self, text: str) -> None:
+            heard.append(text)
+
+    sections = simclr(scans, tmp_path / "run")
+    sections["method"] = {"name": "tests.training.collapsing:Collapsing"}
+    sections["optim"] = {"steps": 12, "batch": 2, "lr": 1e-2}
+    sections["keep"] = {"tensorboard": False, "pictures_every": 0, "health_every": 1}
+    answer = pretrain(sections, progress=Listening())
+    assert len(heard) == 1
+    assert "nearly one vector" in heard[0]
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert answer["notes"] == facts["notes"] == heard
+    assert answer["health"] == facts["health"]
+    assert answer["health"]["embedding_spread"] < 0.1
