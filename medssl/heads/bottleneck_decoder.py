@@ -52,6 +52,8 @@ class BottleneckDecoder(nn.Module):
             channels = outputs
         self.climb = nn.Sequential(*parts)
         self.head = convolution(channels, out_channels, 1, 1, dims, bias=True)
+        # norms have unit spread: with weights by chance the first output is a multiple of the image's own
+        nn.init.zeros_(self.head.weight)  # type: ignore[arg-type]
 
     def forward(self, coarsest: Tensor, shape: Sequence[int]) -> Tensor:
         """``(N, channels, …)`` to voxels ``(N, out_channels, i, j, k)``.
