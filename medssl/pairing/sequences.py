@@ -36,7 +36,7 @@ def value_statistics(image: Tensor, valid: Tensor) -> Tensor:
 
     Example:
         >>> image = torch.tensor([0.0, 0.2, 0.6, 1.0]).reshape(1, 1, 4, 1, 1)
-        >>> value_statistics(image, image < 0.9)[0, [0, 3, 9]].round(decimals=2).tolist()
+        >>> [round(share, 2) for share in value_statistics(image, image < 0.9)[0, [0, 3, 9]].tolist()]
         [0.33, 0.67, 0.67]
     """
     counted = valid.expand_as(image).flatten(1)
