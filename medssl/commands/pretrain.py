@@ -18,6 +18,7 @@ from medssl.commands.networks import (
     load_heads,
     make_encoder,
 )
+from medssl.commands.preflight import refuse_settings
 from medssl.commands.runs import (
     WEIGHTS,
     Progress,
@@ -129,11 +130,13 @@ def rehearse(asked: Any) -> None:
         asked: a checked recipe of either verb.
 
     Raises:
-        RecipeError: settings that do not fit, or a method on an encoder that cannot carry it.
+        RecipeError: settings that do not fit one another, or a method on an encoder that cannot carry it.
     """
     if asked.encoder.name not in ENCODERS:
         # a network of the user's own may be made for another number of channels
         return
     encoder = make_encoder(asked.encoder, 1, asked.views.crop, asked.seed)
     if isinstance(asked, PretrainRecipe):
-        planned_stages(asked.method.build(encoder), asked.optim.steps, asked.views)
+        method = asked.method.build(encoder)
+        planned_stages(method, asked.optim.steps, asked.views)
+        refuse_settings(asked, method)

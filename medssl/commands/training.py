@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from medssl.commands.preflight import check_data, refuse_settings
 from medssl.commands.runs import CHECKPOINTS, METRICS, RECIPE, Progress, is_first_process, write_recipe
-from medssl.errors import InputError, RecipeError
 from medssl.loading.data import Data
 from medssl.methods.contract import Method
 from medssl.methods.roles import planned_stages
@@ -58,13 +58,14 @@ def train(
         progress: told after every step; its method ``note``, where it has one, is told of signs of a collapse.
 
     Returns:
-        What ``fit`` says the run took.
+        What ``fit`` says the run took, with the method's own notes on what is doubtful.
 
     Raises:
         InputError: there are fewer patients than the method needs (``too-few``).
-        RecipeError: a batch holds fewer than that.
+        RecipeError: a batch holds fewer than that, or settings cannot work with one another or with these data.
     """
-    _refuse_too_few(asked, method, store, name)
+    refuse_settings(asked, method)
+    notes = check_data(asked, method, store, name, asked.data.manifest)
     # imported here: Lightning takes seconds, and a recipe that does not fit should say so at once
     from medssl.training.fit import fit
 
@@ -86,19 +87,8 @@ def train(
     with _all_or_nothing(out):
         write_recipe(out, asked)
         note = getattr(progress, "note", None)
-        return fit(method, store, plan, out, resume=resume, progress=tell, note=note)
-
-
-def _refuse_too_few(asked: TrainingRecipe, method: Method, store: Store, name: str) -> None:
-    least = method.least_patients
-    patients = len({store.ids(position)["patient"] for position in range(len(store))})
-    if patients < least:
-        reason = f"{name} needs scans of at least {least} patients, got {patients}"
-        raise InputError(reason, path=asked.data.manifest, code="too-few")
-    hardware = asked.hardware.trainer_settings()
-    batch = asked.optim.batch * hardware["devices"] * hardware["num_nodes"]
-    if batch < least:
-        raise RecipeError(f"expected at least {least} for {name}, got {batch}", path="optim.batch")
+        took = fit(method, store, plan, out, resume=resume, progress=tell, note=note)
+    return {**took, "notes": [*notes, *took["notes"]]}
 
 
 @contextmanager

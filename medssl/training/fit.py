@@ -101,7 +101,7 @@ def _memory(plan: Plan) -> Iterator[None]:
             f"not enough memory for a batch of {plan.optim.batch} with crops of {', '.join(crops)};"
             f" the process had {peak} MB at most",
             code="memory",
-            hint="lower optim.batch or views.crop",
+            hint="lower optim.batch or views.crop, or set optim.chunk lower than optim.batch",
         ) from error
 
 

@@ -28,6 +28,7 @@ from medssl.training.histograms import FILE
 from medssl.training.keeper import Keeper
 from medssl.training.logs import MetricsFile, TensorBoard
 from medssl.training.module import Training
+from medssl.training.parts import parts
 from medssl.training.pictures import picture_arrays, save_arrays
 from medssl.training.plan import Plan, Progress
 from medssl.training.skips import SkipLog, Tally, Why, summary_of
@@ -198,8 +199,9 @@ class Run:
 
         if torch.cuda.is_available():
             self.method.to("cuda")
+        size = min(self.plan.optim.batch, self.plan.optim.chunk or self.plan.optim.batch)
         self.state.surveys[stage.name] = run_survey(
-            self.method, stage, len(self.store), self.plan.optim.batch, feed, ctx, self.plan.seed
+            self.method, stage, len(self.store), size, feed, ctx, self.plan.seed
         )
         self.state.take(self.state.step, "", None, None)
         self.save()
@@ -265,6 +267,8 @@ class _Looker:
         if self.batch is None:
             steps = (self.first, self.first + 1)
             self.batch = next(iter(batches(self.run.store, self.run.plan, self.stage, self.sampler, steps)))
+            if self.run.plan.optim.chunk is not None:
+                self.batch = parts(self.batch, self.run.plan.optim.chunk)[0]
         seed = draws.torch_seed(self.run.plan.seed, draws.STEP, self.first)
         arrays = picture_arrays(module.method, self.batch.to(module.device), module.ctx, seed)
         save_arrays(self.run.out / "pictures" / f"{self.stage.name}-{step:08d}.npz", arrays)
