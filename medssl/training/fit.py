@@ -15,6 +15,7 @@ from medssl.methods.contract import Method
 from medssl.store.store import Store
 from medssl.training.plan import Plan, Progress
 from medssl.training.run import Run
+from medssl.training.skips import refuse_untrained
 from medssl.training.stopping import StopSignals
 
 LOUD = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning.utilities")
@@ -55,7 +56,7 @@ def fit(
 
     Raises:
         UsageError: the recipe or the data changed since the checkpoint (``resume``).
-        InputError: there is nothing to train on (``too-few``).
+        InputError: there is nothing to train on (``too-few``), or every step was left out.
         MedsslError: training left finite numbers (``diverged``).
         ResourceError: memory is not enough (``memory``).
         SystemExit: 143 or 130 after a signal; everything is saved.
@@ -70,6 +71,7 @@ def fit(
                 first += stage.steps
             if run.feed is not None:
                 run.save()
+            refuse_untrained(run.tally, run.total)
         finally:
             run.close()
         signals.leave()

@@ -143,10 +143,15 @@ class Run:
         if self.board is not None:
             self.board.close()
 
+    @property
+    def tally(self) -> Tally:
+        """What was left out so far, as it was last taken down."""
+        return Tally.from_plain(self.state.counts)
+
     def summary(self) -> dict[str, Any]:
         """What the run took."""
         seconds, waited = (self.state.counts.get(name, 0.0) for name in ("seconds", "waited"))
-        tally = Tally.from_plain(self.state.counts)
+        tally = self.tally
         out = {
             "steps": self.state.step,
             "seconds": round(seconds, 3),

@@ -109,6 +109,20 @@ def _too_many(why: Why, count: int, step: int, scans: Sequence[str], told: Medss
     return InputError(f"the loss or its gradient was not finite {last}", code="diverged", hint=hint)
 
 
+def refuse_untrained(tally: Tally, steps: int) -> None:
+    """Refuse a run that has left out every one of its steps: its weights are those that it began with.
+
+    Raises:
+        InputError: with the code of the commonest reason.
+    """
+    if tally.skipped < steps:
+        return
+    why = max(tally.counts, key=lambda reason: tally.counts[reason])
+    code = {"values": "values", "empty": "batch"}.get(why, "diverged")
+    reason = f"nothing was learned, all {steps} steps were left out: {_parts(tally)}"
+    raise InputError(reason, code=code, hint="skipped.csv in the run's folder names the scans")
+
+
 def views_are_finite(batch: Batch) -> bool:
     """Whether every view of every process holds finite numbers only; one wait for the device.
 
@@ -187,6 +201,9 @@ def summary_of(tally: Tally) -> list[str]:
     """
     if not tally.skipped:
         return []
-    parts = [f"{count} for {WORDS[why]}" for why, count in tally.counts.items() if count]
     words = "step was" if tally.skipped == 1 else "steps were"
-    return [f"{tally.skipped} {words} left out: {', '.join(parts)}; skipped.csv names the scans"]
+    return [f"{tally.skipped} {words} left out: {_parts(tally)}; skipped.csv names the scans"]
+
+
+def _parts(tally: Tally) -> str:
+    return ", ".join(f"{count} for {WORDS[why]}" for why, count in tally.counts.items() if count)

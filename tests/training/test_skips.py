@@ -202,6 +202,17 @@ def test_too_many_in_a_row_end_the_run(
     assert len(_rows(tmp_path / "skipped.csv")) == PATIENCE + 1
 
 
+@pytest.mark.parametrize(("empty", "code"), [(range(4), "batch"), ((0, 1), "values")])
+def test_a_run_that_left_out_every_step_says_so(
+    store: Store, tmp_path: Path, spoiled: Any, empty: Any, code: str
+) -> None:
+    spoiled({} if code == "batch" else dict.fromkeys(range(4, 90), math.nan))
+    method = _method(empty=empty)
+    with pytest.raises(InputError, match=f"nothing was learned, all {4 if code == 'batch' else 5} steps") as caught:
+        fit(method, store, make_plan(method, steps=4 if code == "batch" else 5), tmp_path)
+    assert caught.value.code == code
+
+
 def test_counts_and_patience_survive_a_restart(store: Store, tmp_path: Path) -> None:
     method = _method(empty=(1, 4, 5))
     plan = make_plan(method, steps=7, every=6)
