@@ -156,6 +156,8 @@ def _draw(
     if role.masks is not None:
         masks = role.masks.draws(_cells(name, grid.shape, role.masks), rng, role.draws)
         params["hidden"] = {"shape": list(masks.shape), "bits": np.packbits(masks).tobytes().hex()}
+    if role.numbers is not None:
+        params["numbers"] = role.numbers.draw(grid.shape, rng)
     return Drawn(params, grid, role.augment)
 
 

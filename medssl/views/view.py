@@ -93,6 +93,14 @@ class BatchMasks(MaskPolicy, Protocol):
         ...
 
 
+class Numbers(Protocol):
+    """What a method itself wants drawn for each of its views, beside crop, geometry, values and masks."""
+
+    def draw(self, shape: tuple[int, int, int], rng: np.random.Generator) -> dict[str, Any]:
+        """Plain numbers for a view of ``shape``; the method reads them as ``Views.params[…]["numbers"]``."""
+        ...
+
+
 @dataclass(frozen=True)
 class Spatial:
     """Geometry drawn for a view on top of its crop.
@@ -135,6 +143,7 @@ class Role:
         draws: how many masks are drawn for each view.
         label: whether the label map is sampled on the same grid.
         record: which scan of the sample the views come from (a sample may name several: studies, pairs).
+        numbers: what the method itself wants drawn for each view, or None.
     """
 
     crop: CropPolicy
@@ -145,6 +154,7 @@ class Role:
     draws: int = 1
     label: bool = False
     record: int = 0
+    numbers: Numbers | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -191,6 +191,9 @@ def _views_of(role: Role, patients: list[int], rng: np.random.Generator) -> View
     # another scan of the sample is another record, and of another sequence
     made.ids["record"] += 1000 * role.record
     made.ids["sequence"] = torch.full_like(made.owner, role.record)
+    if role.numbers is not None:
+        side = (shape[0], shape[1], shape[2])
+        made.params = [{"numbers": role.numbers.draw(side, rng)} for _ in places]
     return made
 
 
@@ -222,4 +225,5 @@ def reorder(views: Views, rows: torch.Tensor) -> Views:
         owner=views.owner[rows],
         ids={key: value[rows] for key, value in views.ids.items()},
         hidden=None if views.hidden is None else views.hidden[:, rows],
+        params=[views.params[int(row)] for row in rows] if views.params else [],
     )

@@ -156,18 +156,35 @@ def test_painting_leaves_the_other_side_alone(where: str) -> None:
     part = Painting(p=1.0, where=where)  # type: ignore[arg-type]
     for seed in range(10):
         params = _drawn(part, seed=seed)
-        assert 1 <= len(params["windows"]) <= 5
+        assert (where == "out") <= len(params["windows"]) <= 5
         windows = np.zeros((30, 30, 30), bool)
         for window in params["windows"]:
             box = []
             for edge, place in window:
                 size = round(edge * 30)
                 assert (5 <= size <= 10) if where == "in" else (13 <= size <= 17)
-                start = int(place * (30 - size + 1))
+                start = 3 + int(place * (30 - size - 5))
+                assert 3 <= start <= 27 - size
                 box.append(slice(start, start + size))
             windows[tuple(box)] = True
         changed = (Painting().apply(image, params) != image)[0].numpy()
         np.testing.assert_array_equal(changed, windows if where == "in" else ~windows)
+
+
+@pytest.mark.parametrize(("where", "fewest"), [("in", 0), ("out", 1)])
+def test_windows_follow_one_another_with_the_published_chance(where: str, fewest: int) -> None:
+    part = Painting(p=1.0, where=where)  # type: ignore[arg-type]
+    counts = [len(_drawn(part, seed=seed)["windows"]) for seed in range(2000)]
+    assert (min(counts), max(counts)) == (fewest, 5)
+    assert counts.count(5) / 2000 == pytest.approx(0.95 ** (5 - fewest), abs=0.03)
+    assert counts.count(fewest) / 2000 == pytest.approx(0.05, abs=0.015)
+
+
+def test_windows_of_a_small_view_leave_what_margin_there_is() -> None:
+    for seed in range(20):
+        kept = Painting().apply(torch.full((1, 4, 5, 30), 2.0), _drawn(Painting(p=1.0, where="out"), seed=seed)) == 2
+        assert kept.any()
+        assert not kept[0, 0].any()
 
 
 def test_painting_is_out_four_times_of_five() -> None:

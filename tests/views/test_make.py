@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,33 @@ def test_thick_slices_stay_across_the_slices_after_a_quarter_turn(tmp_path: Path
 
 def _make_one(store: Store, role: Role, seed: int) -> list[View]:
     return make_views(store, (0,), {"one": role}, np.random.default_rng(seed))["one"]
+
+
+def test_turned_twins_are_the_same_view_voxel_by_voxel(store: Store) -> None:
+    roles = {
+        "one": Role(RandomCrop((16, 16, 16)), 2, SPATIAL),
+        "same": Role(Twin("one", turned=True), 2),
+        "box": Role(Twin("one"), 2),
+    }
+    for seed in range(4):
+        made = _make(store, seed, roles)
+        for one, same, box in zip(made["one"], made["same"], made["box"], strict=True):
+            assert torch.equal(one.image, same.image)
+            assert torch.equal(one.valid, same.valid)
+            assert not torch.equal(one.image, box.image)
+            assert _same(replay(store, json.loads(json.dumps(same.params))), same)
+
+
+class _Dice:
+    def draw(self, shape: tuple[int, int, int], rng: np.random.Generator) -> dict[str, Any]:
+        return {"shape": list(shape), "number": float(rng.random())}
+
+
+def test_numbers_of_the_method_are_drawn_for_each_view_after_all_else(store: Store) -> None:
+    role = ROLES["one"]
+    plain = _make(store, roles={"one": role})["one"][0]
+    made = _make(store, roles={"one": replace(role, numbers=_Dice())})["one"]
+    assert _same(made[0], plain)
+    assert "numbers" not in plain.params
+    assert made[0].params["numbers"]["shape"] == [16, 16, 16]
+    assert made[0].params["numbers"] != made[1].params["numbers"]

@@ -17,6 +17,8 @@ from medssl.views.augment.intensity import Intensity, Range, check_chance, draw_
 
 WINDOWS = 5
 GO_ON = 0.95
+MARGIN = 3
+"""Voxels between a window and the view's edges, where there is room for them."""
 EDGES = {"in": (1 / 6, 1 / 3), "out": (3 / 7, 4 / 7)}
 
 
@@ -25,7 +27,8 @@ class Painting(Intensity):
     """Uniform noise in up to five windows (``in``), or everywhere but in up to five windows (``out``).
 
     Models Genesis (arXiv 2004.07882): edges of 1/6 to 1/3 of the view's for windows that are filled, of 3/7 to 4/7
-    for windows that are kept; after each window another one follows with a chance of 0.95.
+    for windows that are kept, three voxels or more from the view's edges. A window to be filled comes with a chance of
+    0.95, so that now and then there is none; one to be kept there always is. Another one follows with 0.95 each time.
 
     Args:
         p: chance that a view is changed.
@@ -50,7 +53,9 @@ class Painting(Intensity):
         where = self.where if self.where != "either" else ("out" if chance < 0.8 else "in")
         short, long = EDGES[where]
         numbers[..., 0] = short + numbers[..., 0] * (long - short)
-        count = 1 + int(np.argmax(np.append(more[1:] >= GO_ON, True)))
+        if where == "out":
+            more[0] = 0.0
+        count = int(np.argmax(np.append(more >= GO_ON, True)))
         if share is None:
             return {}
         return {"where": where, "windows": numbers[:count].tolist(), "share": share, "seed": seed}
@@ -64,7 +69,8 @@ class Painting(Intensity):
             box = []
             for length, (edge, place) in zip(image.shape[1:], window, strict=True):
                 size = max(1, round(edge * length))
-                start = int(place * (length - size + 1))
+                margin = min(MARGIN, (length - size) // 2)
+                start = margin + int(place * (length - size - 2 * margin + 1))
                 box.append(slice(start, start + size))
             painted[tuple(box)] = True
         if params["where"] == "out":

@@ -98,13 +98,19 @@ class Twin:
 
     Args:
         role: the earlier role.
+        turned: whether flips, rotations, zoom and deformation are the earlier view's, too: voxel by voxel the same
+            place. The views' own geometry comes on top.
     """
 
     role: str
+    turned: bool = False
 
     def draw(self, scan: Scan, count: int, rng: np.random.Generator, drawn: Drawn) -> list[Grid]:
         """``count`` crops."""
-        boxes = [grid.box for grid in earlier(self.role, drawn)]
+        grids = earlier(self.role, drawn)
+        if self.turned:
+            return [grids[n % len(grids)] for n in range(count)]
+        boxes = [grid.box for grid in grids]
         return [Grid.of(boxes[n % len(boxes)].shape, boxes[n % len(boxes)].affine) for n in range(count)]
 
 
