@@ -20,6 +20,7 @@ import json
 import multiprocessing
 import platform
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -107,7 +108,7 @@ def results(jobs: list[Job], side_by_side: int) -> list[dict[str, Any]]:
     start = time.perf_counter()
     # a process of its own each: torch's threads and Lightning's state do not survive a fork
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(side_by_side, mp_context=context) as pool:
+    with ProcessPoolExecutor(side_by_side, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
         futures = {pool.submit(run, job): job for job in left}
         for number, future in enumerate(as_completed(futures), 1):
             job, found = futures[future], future.result()
@@ -116,6 +117,17 @@ def results(jobs: list[Job], side_by_side: int) -> list[dict[str, Any]]:
             passed = time.perf_counter() - start
             print(f"[{number}/{len(left)}, {passed:.0f} s] {job.data} {job.name} seed {job.seed}: {said}", flush=True)
     return [done[job] for job in jobs]
+
+
+def _end_with(parent: int) -> None:
+    """Let a working process end when the one that gave it its work is gone."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _accuracies(found: dict[str, Any]) -> str:

@@ -219,6 +219,10 @@ def peak(name: str, batch_size: int, who: str) -> float:
     return status("VmHWM") - before
 
 
+def _peak(command: list[str]) -> float:
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
 def _by_hand(plain: Plain, images: list[Tensor], steps: int) -> None:
     plain.train()
     plain.start(OPTIM.lr)
@@ -260,10 +264,8 @@ def main() -> int:
     worst = 0.0
     for name in args.methods.split(","):
         command = [sys.executable, "-m", "tests.benchmarks.steps", "--batch", str(args.batch), "--peak", name]
-        plain, own = (
-            float(subprocess.run([*command, who], capture_output=True, text=True, check=True).stdout.split()[-1])
-            for who in ("plain", "medssl")
-        )
+        # the least of a few: how memory is given back differs from process to process
+        plain, own = (min(_peak([*command, who]) for _ in range(3)) for who in ("plain", "medssl"))
         found = compare(name, args.batch, args.steps, warm=3)
         times, more = found["medssl"] / found["plain"], own / plain
         worst = max(worst, times, more)
