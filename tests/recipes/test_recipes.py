@@ -144,7 +144,7 @@ def test_a_pretraining_recipe_runs(name: str, scans: Path, tmp_path: Path) -> No
     done = pretrain(name, two_steps(scans, tmp_path / "run", "sequences" if several else "manifest"))
     assert (done["steps"], done["scans"]) == (2, 8 if several else 4)
     weights = load_weights(tmp_path / "run")
-    assert weights.config["method"]["name"] == name.partition("pretrain_")[2]
+    assert weights.config["method"]["name"] == load_yaml(FOLDER / f"{name}.yaml")["method"]["name"]
     assert weights.config["encoder"]["name"] == done["encoder"]
     assert weights.heads
     assert [np.isfinite(row["loss"]) for row in numbers_of(tmp_path / "run")] == [True, True]

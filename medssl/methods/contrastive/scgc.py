@@ -151,11 +151,18 @@ class SCGC(Method):
         return Relation(weight, (others | (weight > 0)) & others.any(dim=1, keepdim=True)), others
 
     def check(self, facts: Facts) -> list[str]:
-        """Refuse more clusters than there are crops."""
+        """Refuse more clusters than there are crops; say when walks reach most of a batch."""
         crops = facts.scans * self.graph.crops
         if self.self_training is not None and self.self_training.count > crops:
             reason = f"expected at most the {crops} crops of all scans, got {self.self_training.count}"
             raise RecipeError(reason, path="clusters.count")
+        # an edge is counted at both ends
+        degree = self.graph.crops - 1 + 2 * self.graph.neighbours
+        nodes, order = facts.batch * self.graph.crops, self.influence.order
+        if order > 1 and degree**order >= nodes / 2:
+            return [
+                f"method.influence.order: {order} steps may reach most of a step's {nodes} crops; 1 tells more apart"
+            ]
         return []
 
     def exported(self) -> dict[str, nn.Module]:

@@ -175,7 +175,15 @@ def test_settings_that_cannot_work_are_refused():
     method = build("scgc", "resnet", graph=ALONE, clusters=SelfTraining(count=9))
     with pytest.raises(RecipeError, match=r"clusters.count: expected at most the 8 crops of all scans, got 9"):
         method.check(Facts(scans=4, patients=4, batch=2, steps=1))
-    assert method.check(Facts(scans=5, patients=4, batch=2, steps=1)) == []
+    assert method.check(Facts(scans=5, patients=4, batch=9, steps=1)) == []
+
+
+def test_walks_that_reach_most_of_a_batch_are_noted():
+    facts = Facts(scans=99, patients=99, batch=8, steps=1)
+    graph = CropGraph(crops=2, neighbours=1)
+    notes = build("scgc", "resnet", graph=graph, influence=Influence(order=2)).check(facts)
+    assert notes == ["method.influence.order: 2 steps may reach most of a step's 16 crops; 1 tells more apart"]
+    assert build("scgc", "resnet", graph=graph, influence=Influence(order=1)).check(facts) == []
 
 
 def test_the_encoder_is_reached_with_clusters():
