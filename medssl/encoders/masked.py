@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, handle_torch_function
 
 from medssl.encoders import active_norm
+from medssl.encoders.blocks.layers import LAYERS
+from medssl.encoders.blocks.layout import Blocks
+from medssl.encoders.blocks.map import dense, maps_in
 from medssl.encoders.shared_norm import shared_batch_norm
 from medssl.encoders.sites import Sites
 from medssl.errors import UsageError
@@ -27,15 +30,20 @@ Function = Callable[..., Any]
 
 
 @contextmanager
-def erased(module: nn.Module, hidden: Tensor) -> Iterator[Sites]:
+def erased(module: nn.Module, hidden: Tensor, work: Literal["auto", "blocks", "dense"] = "auto") -> Iterator[Sites]:
     """Within the scope, hidden cells do not exist for ``module``.
 
-    Scopes nest: the innermost one counts. They hold in the thread that opened them. Activation checkpointing
-    would recompute outside the scope and is not supported within.
+    Maps are kept as their visible blocks where the network's functions allow it and where it pays; what such a map
+    says of its shape is the dense map's, and what leaves ``module`` is dense with zeros at hidden sites. Scopes nest:
+    the innermost one counts. They hold in the thread that opened them. Activation checkpointing would recompute
+    outside the scope and is not supported within.
 
     Args:
         module: the network whose inputs are erased when it is called.
         hidden: ``(N, cells…)`` bool, True where hidden.
+        work: ``blocks`` computes visible blocks only wherever that is possible, ``dense`` the whole map, erased after
+            every layer (the published way), ``auto`` for each convolution what is expected to cost less. The result is
+            the same to rounding.
 
     Yields:
         The sites, for those who call parts of the network themselves (``sites.erase(x)`` first) or pool its maps.
@@ -54,40 +62,75 @@ def erased(module: nn.Module, hidden: Tensor) -> Iterator[Sites]:
         True
     """
     _refuse_synchronized(module)
+    if work not in {"auto", "blocks", "dense"}:
+        raise UsageError(f"work must be one of auto, blocks, dense, got {work!r}", code="encoder")
     sites = Sites(hidden)
+    scope = _Scope(sites, work)
 
     def erase_inputs(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if _innermost() is not sites:
             return args, kwargs
         return tuple(_erase_input(sites, a) for a in args), {k: _erase_input(sites, a) for k, a in kwargs.items()}
 
-    handle = module.register_forward_pre_hook(erase_inputs, prepend=True, with_kwargs=True)
+    def erase_outputs(_: nn.Module, __: Any, output: Any) -> Any:
+        return _erase_output(sites, dense(output)) if _innermost() is sites else dense(output)
+
+    handles = [module.register_forward_pre_hook(erase_inputs, prepend=True, with_kwargs=True)]
+    handles.append(module.register_forward_hook(erase_outputs))
     try:
-        with _Erasing(sites):
+        with _Erasing(scope):
             yield sites
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+
+
+class _Scope:
+    """Sites, and their blocks once a map is met that may be kept so."""
+
+    def __init__(self, sites: Sites, work: str) -> None:
+        self.sites, self.work = sites, work
+        self._blocks: dict[torch.device, Blocks] = {}
+
+    def blocks(self, device: torch.device) -> Blocks:
+        if device not in self._blocks:
+            self._blocks[device] = Blocks(self.sites, device)
+        return self._blocks[device]
 
 
 class _Erasing(TorchFunctionMode):
     """Listens to torch's functions in this thread and gives the masked result of those that mix places."""
 
-    def __init__(self, sites: Sites) -> None:
+    def __init__(self, scope: _Scope) -> None:
         super().__init__()
-        self.sites = sites
+        self.scope = scope
 
     def __torch_function__(
         self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         if func is _innermost:
-            return self.sites
+            return self.scope.sites
         masked = _MASKED.get(func)
         if masked is None:
             return func(*args, **kwargs)
         # the inner scope decides alone: an outer one must not see the functions that this one calls
         with torch._C.DisableTorchFunction():
-            return masked(self.sites, func, *args, **kwargs)
+            out = _in_blocks(self.scope, func, args, kwargs)
+            return masked(self.scope.sites, func, *dense(args), **dense(kwargs)) if out is None else out
+
+
+def _in_blocks(scope: _Scope, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a layer gives computed on visible blocks; None where it is not."""
+    layer = LAYERS.get(func)
+    x = kwargs.get("input", args[0] if args else None)
+    if layer is None or scope.work == "dense" or scope.sites.nothing_hidden or not isinstance(x, Tensor):
+        return None
+    if x.ndim != len(scope.sites.cells) + 2 or len(x) != len(scope.sites.seen):
+        return None
+    if any(found.blocks.sites is not scope.sites for found in maps_in((args, kwargs))):
+        return None
+    return layer(scope.blocks(x.device), scope.work == "blocks", func, *args, **kwargs)
 
 
 def _innermost() -> Any:
@@ -99,7 +142,19 @@ def _erase_input(sites: Sites, value: Any) -> Any:
     if not isinstance(value, Tensor) or value.ndim != len(sites.cells) + 2 or value.dtype == torch.bool:
         return value
     sites.align(value.shape[2:])
-    return sites.erase(value)
+    return sites.erase(dense(value))
+
+
+def _erase_output(sites: Sites, value: Any) -> Any:
+    """A map, or maps in a list, tuple or dict, with zeros at hidden sites also where a shift came last."""
+    if isinstance(value, Tensor):
+        known = value.ndim == len(sites.cells) + 2 and len(value) == len(sites.seen) and sites.fits(value.shape[2:])
+        return sites.erase(value) if known else value
+    if isinstance(value, dict):
+        return type(value)({key: _erase_output(sites, part) for key, part in value.items()})
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(_erase_output(sites, part) for part in value)
+    return value
 
 
 def _convolve(sites: Sites, func: Function, input: Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from medssl.encoders.blocks.map import dense
 from medssl.errors import UsageError
 
 
@@ -50,6 +51,8 @@ def tapped(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor
     handles = [modules[name].register_forward_hook(keep(name)) for name in names]
     try:
         yield found
+        for name, value in found.items():
+            found[name] = dense(value)
     finally:
         for handle in handles:
             handle.remove()
