@@ -98,6 +98,7 @@ def facts_of(asked: Asked, store: Store) -> Facts:
         steps=asked.optim.steps,
         processes=processes,
         half=_half(asked),
+        targets=tuple(sorted({column for position in range(len(store)) for column in store.targets(position)})),
     )
 
 

@@ -83,6 +83,7 @@ class Facts:
         steps: of the whole run.
         processes: how many train side by side.
         half: whether networks compute in float16.
+        targets: columns of the manifest in which any scan has a value; None where nobody looked.
     """
 
     scans: int
@@ -91,6 +92,7 @@ class Facts:
     steps: int
     processes: int = 1
     half: bool = False
+    targets: tuple[str, ...] | None = None
 
 
 class EmptyBatchError(UsageError):

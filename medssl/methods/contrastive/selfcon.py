@@ -125,14 +125,19 @@ class SelfCon(Method):
         return among + self.alpha * towards, log
 
     def check(self, facts: Facts) -> list[str]:
-        """Say what ``alpha`` leaves where there are no labels."""
+        """Refuse columns that no scan has a value in; say what ``alpha`` leaves where there are no labels."""
+        for name in self.targets if facts.targets is not None else ():
+            if name not in facts.targets:
+                known = ", ".join(facts.targets) or "none"
+                reason = f"expected columns of the manifest with values, got {name!r}"
+                raise RecipeError(reason, path="targets", hint=f"such columns: {known}")
         if self.alpha > 0 and not self.targets:
             return ["method.alpha: without targets the last exit has no positives, only the other exits are rows"]
         return []
 
     def embedded(self, vectors: Vectors, batch: Batch) -> dict[str, Tensor]:
         """The vectors of all exits: those of one crop belong together."""
-        return {"view": vectors["view"]}
+        return {"view": vectors["view"]} if "view" in vectors else {}
 
     def exported(self) -> dict[str, nn.Module]:
         """Encoder and heads, the pooled vector's last."""

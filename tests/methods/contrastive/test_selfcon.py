@@ -145,6 +145,19 @@ def test_exits_that_do_not_exist_are_refused(exits):
         build("selfcon", "resnet", exits=exits)
 
 
+def test_columns_without_values_are_refused_by_name():
+    facts = Facts(scans=4, patients=4, batch=4, steps=1, targets=("kind", "site"))
+    with pytest.raises(
+        RecipeError, match=r"targets: expected columns .* got 'knd' \[recipe-value\] \(.*: kind, site\)"
+    ):
+        build("selfcon", "resnet", targets=("kind", "knd")).check(facts)
+    assert build("selfcon", "resnet", targets=("site",)).check(facts) == []
+
+
+def test_nothing_is_watched_where_nothing_was_encoded():
+    assert build("selfcon", "resnet").embedded({}, batch_of([1, 2])) == {}
+
+
 def test_alpha_without_labels_is_noted():
     facts = Facts(scans=4, patients=4, batch=4, steps=1)
     assert "method.alpha" in build("selfcon", "resnet", alpha=1.0).check(facts)[0]
