@@ -126,11 +126,11 @@ class SelfCon(Method):
 
     def check(self, facts: Facts) -> list[str]:
         """Refuse columns that no scan has a value in; say what ``alpha`` leaves where there are no labels."""
-        for name in self.targets if facts.targets is not None else ():
-            if name not in facts.targets:
-                known = ", ".join(facts.targets) or "none"
+        columns = self.targets if facts.targets is None else facts.targets
+        for name in self.targets:
+            if name not in columns:
                 reason = f"expected columns of the manifest with values, got {name!r}"
-                raise RecipeError(reason, path="targets", hint=f"such columns: {known}")
+                raise RecipeError(reason, path="targets", hint=f"such columns: {', '.join(columns) or 'none'}")
         if self.alpha > 0 and not self.targets:
             return ["method.alpha: without targets the last exit has no positives, only the other exits are rows"]
         return []
