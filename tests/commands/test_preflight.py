@@ -64,7 +64,7 @@ def asked(**sections: Any) -> PretrainRecipe:
 def test_facts_count_processes_and_known_patients(store: Store) -> None:
     hardware = {"devices": 2, "nodes": 3, "precision": "16-mixed"}
     found = facts_of(asked(optim={"batch": 4, "steps": 7}, hardware=hardware), store)
-    assert found == Facts(scans=4, patients=4, batch=24, steps=7, processes=6, half=True, targets=())
+    assert found == Facts(scans=4, patients=4, batch=24, steps=7, processes=6, half=True, targets=("kind",))
     assert not facts_of(asked(hardware={"precision": "bf16-mixed"}), store).half
 
 
