@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode, handle_torch_function
 from medssl.encoders import active_norm
 from medssl.encoders.blocks.layers import LAYERS
 from medssl.encoders.blocks.layout import Blocks
-from medssl.encoders.blocks.map import dense, maps_in
+from medssl.encoders.blocks.map import BlockMap, dense, maps_in
 from medssl.encoders.shared_norm import shared_batch_norm
 from medssl.encoders.sites import Sites
 from medssl.errors import UsageError
@@ -73,7 +73,7 @@ def erased(module: nn.Module, hidden: Tensor, work: Literal["auto", "blocks", "d
         return tuple(_erase_input(sites, a) for a in args), {k: _erase_input(sites, a) for k, a in kwargs.items()}
 
     def erase_outputs(_: nn.Module, __: Any, output: Any) -> Any:
-        return _erase_output(sites, dense(output)) if _innermost() is sites else dense(output)
+        return leaving(sites, output) if _innermost() is sites else dense(output)
 
     handles = [module.register_forward_pre_hook(erase_inputs, prepend=True, with_kwargs=True)]
     handles.append(module.register_forward_hook(erase_outputs))
@@ -83,6 +83,25 @@ def erased(module: nn.Module, hidden: Tensor, work: Literal["auto", "blocks", "d
     finally:
         for handle in handles:
             handle.remove()
+
+
+def leaving(sites: Sites, value: Any) -> Any:
+    """What leaves a scope: maps that are dense, with zeros at hidden sites also where a shift came last.
+
+    Args:
+        sites: of the scope.
+        value: a map, or maps in a list, tuple or dict; whatever else there is stays as it is.
+    """
+    if isinstance(value, BlockMap):
+        return value.dense()
+    if isinstance(value, Tensor):
+        known = value.ndim == len(sites.cells) + 2 and len(value) == len(sites.seen) and sites.fits(value.shape[2:])
+        return sites.erase(value) if known else value
+    if isinstance(value, dict):
+        return type(value)({key: leaving(sites, part) for key, part in value.items()})
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(leaving(sites, part) for part in value)
+    return dense(value)
 
 
 class _Scope:
@@ -143,18 +162,6 @@ def _erase_input(sites: Sites, value: Any) -> Any:
         return value
     sites.align(value.shape[2:])
     return sites.erase(dense(value))
-
-
-def _erase_output(sites: Sites, value: Any) -> Any:
-    """A map, or maps in a list, tuple or dict, with zeros at hidden sites also where a shift came last."""
-    if isinstance(value, Tensor):
-        known = value.ndim == len(sites.cells) + 2 and len(value) == len(sites.seen) and sites.fits(value.shape[2:])
-        return sites.erase(value) if known else value
-    if isinstance(value, dict):
-        return type(value)({key: _erase_output(sites, part) for key, part in value.items()})
-    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return type(value)(_erase_output(sites, part) for part in value)
-    return value
 
 
 def _convolve(sites: Sites, func: Function, input: Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from medssl.encoders.blocks.map import dense
 from medssl.encoders.contract import Encoder, FeatureMap, Features
-from medssl.encoders.masked import erased
+from medssl.encoders.masked import erased, leaving
 from medssl.encoders.taps import tapped
 
 
@@ -38,7 +37,7 @@ def convolutional_features(
         else:
             with erased(encoder, hidden) as sites:
                 sites.align(x.shape[2:])
-                maps = [sites.erase(dense(level)) for level in levels(sites.erase(x))]
+                maps = [leaving(sites, level) for level in levels(sites.erase(x))]
                 pooled = sites.mean(maps[-1])
     pyramid = [FeatureMap(data, stride) for data, stride in zip(maps, encoder.strides, strict=True)]
     return Features(pyramid=pyramid, pooled=pooled, taps=found)

@@ -107,22 +107,24 @@ class Blocks:
 
     def _surround(self, edge: tuple[int, ...], low: tuple[int, ...], length: tuple[int, ...]) -> Window:
         dims = len(edge)
-        numbers, inside = self._number, torch.ones((), dtype=torch.bool, device=self.device)
-        picked: list[Tensor] = [self.sample.reshape(-1, *[1] * dims)]
+        inside = torch.ones((), dtype=torch.bool, device=self.device)
+        near: list[Tensor] = [self.sample.reshape(-1, *[1] * dims)]
         place = torch.zeros((), dtype=torch.int64, device=self.device)
+        seen: list[Any] = [slice(None)]
         for axis, (p, first, n) in enumerate(zip(edge, low, length, strict=True)):
+            spread = [1 if a != axis else -1 for a in range(dims)]
             offset = torch.arange(first, first + n, device=self.device)
-            spread = (1, *(n if a == axis else 1 for a in range(dims)))
-            cell = self.cell[axis][:, None] + offset.div(p, rounding_mode="floor")
-            cell = cell.reshape(-1, *spread[1:])
+            cells = torch.arange(first // p, (first + n - 1) // p + 1, device=self.device)
+            cell = (self.cell[axis][:, None] + cells).reshape(-1, *spread[:axis], len(cells), *spread[axis + 1 :])
             inside = inside & (cell >= 0) & (cell < self.sites.cells[axis])
-            picked.append(cell.clamp(0, self.sites.cells[axis] - 1))
+            near.append(cell.clamp(0, self.sites.cells[axis] - 1))
+            seen.append((offset.div(p, rounding_mode="floor") - first // p).reshape(spread))
             place = place * p + offset.remainder(p).reshape(spread)
-        number = numbers[tuple(picked)]
-        there = (inside & (number >= 0)).flatten()
-        index = (number * math.prod(edge) + place).flatten().where(there, 0)
-        beyond = (~inside.expand(number.shape)).flatten().nonzero().flatten()
-        return Window(index, (~there).nonzero().flatten(), beyond, edge, length)
+        # what stands in the cells around each block, then in the window's sites
+        number = torch.where(inside, self._number[tuple(near)], -2)[tuple(seen)]
+        index = (number * math.prod(edge) + place).flatten()
+        void, beyond = (number < 0).flatten().nonzero().flatten(), (number == -2).flatten().nonzero().flatten()
+        return Window(index.index_fill_(0, void, 0), void, beyond, edge, length)
 
     def _cut(self, x: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
         """``(N, i, j, k, C)`` with each axis cut into cells, and what picks the visible ones."""
