@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from medssl.encoders.contract import Features
 from medssl.encoders.norms import convolution
 from medssl.encoders.settings import lengths, positive
+from medssl.errors import UsageError
 from medssl.heads.upsampling import check_levels, double_convolution, resized, steps_between, transposed
 
 WIDEST = 320
@@ -106,7 +107,17 @@ class Rise(nn.Module):
         self.join = double_convolution(inputs + skip, self.outputs, dims)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """``(N, inputs, …)`` and the finer level to ``(N, outputs, …)`` at the finer level's resolution."""
+        """``(N, inputs, …)`` and the finer level to ``(N, outputs, …)`` at the finer level's resolution.
+
+        Raises:
+            UsageError: in training, the finer level has a single site: instance norms have nothing to take a spread of.
+        """
         x = resized(self.up(x), skip.shape[2:])
+        if x.shape[2:].numel() == 1 and self.training:
+            raise UsageError(
+                "a U-Net decoder needs more than one site at every level but the coarsest",
+                code="encoder",
+                hint="use a larger crop, or an encoder with smaller strides",
+            )
         out: Tensor = self.join(torch.cat([x, skip], dim=1))
         return out

@@ -24,5 +24,8 @@ METHODS: dict[str, str] = {
     "collossl": "medssl.methods.contrastive.collossl:ColloSSL",
     "spark": "medssl.methods.masked.spark:SparK",
     "mae": "medssl.methods.masked.mae:MAE",
+    "models-genesis": "medssl.methods.masked.models_genesis:ModelsGenesis",
+    "volume-fusion": "medssl.methods.masked.volume_fusion:VolumeFusion",
+    "swin-tasks": "medssl.methods.masked.swin_tasks:SwinTasks",
     "voco": "medssl.methods.region.voco:VoCo",
 }

@@ -17,7 +17,8 @@ TILE, GAP, HEAD = 300.0, 10.0, 44.0
 """User units of a tile's longer side, of the gap between tiles and of the line of text above them."""
 
 Pictures = Mapping[str, NDArray[Any]]
-"""Arrays ``(N, C, i, j, k)`` by name: ``input``, ``masked``, ``rebuilt`` and, where there is one, ``hidden``."""
+"""Arrays ``(N, C, i, j, k)`` by name: ``input``, ``masked``, ``rebuilt`` and, where there is one, ``hidden``; of a
+method that distorts and hides nothing ``seen`` in the place of ``masked``."""
 
 
 def reconstruction(
@@ -66,18 +67,18 @@ def reconstruction_over_time(
     chosen = _spread(list(usable), columns)
     drawn = []
     for n in range(min(most, *(len(usable[step]["input"]) for step in chosen))):
-        volumes = [_volume(usable[chosen[0]]["input"], n)] * 2 + [
-            _volume(usable[step]["rebuilt"], n) for step in chosen
-        ]
+        first = usable[chosen[0]]
+        volumes = [_volume(first[name], n) for name in ("input", _seen(first))]
+        volumes += [_volume(usable[step]["rebuilt"], n) for step in chosen]
         heads = ["input", "seen", *(f"step {step}" for step in chosen)]
-        hidden = [None, _hidden(usable[chosen[0]], n), *([None] * len(chosen))]
+        hidden = [None, _hidden(first, n), *([None] * len(chosen))]
         svg = _mosaic(heads, volumes, hidden, (AXIAL,), spacing_mm)
         drawn.append(Picture(svg, f"View {n + 1} at steps {', '.join(map(str, chosen))}", f"view {n + 1}, axial"))
     return Figure(tuple(drawn), caption, f"Reconstructions over time: {caption}", layout="stack")
 
 
 def _view(pictures: Pictures, n: int, spacing_mm: tuple[float, float, float]) -> str:
-    volumes = [_volume(pictures[name], n) for name in ("input", "input", "rebuilt")]
+    volumes = [_volume(pictures[name], n) for name in ("input", _seen(pictures), "rebuilt")]
     return _mosaic(("input", "seen", "rebuilt"), volumes, (None, _hidden(pictures, n), None), PLANES, spacing_mm)
 
 
@@ -150,6 +151,11 @@ def _hidden(pictures: Pictures, n: int) -> NDArray[np.bool_] | None:
     # hidden background may look like what it was filled with, but seldom like what was rebuilt there; a network
     # that draws visible cells anew tells nothing by that
     return np.asarray(masked if rebuilt.mean() > 0.99 else masked | rebuilt)
+
+
+def _seen(pictures: Pictures) -> str:
+    """The name of what the network saw: a distorted input of its own, or the input with hidden cells hatched."""
+    return "seen" if "seen" in pictures else "input"
 
 
 def _spread(steps: list[int], most: int) -> list[int]:

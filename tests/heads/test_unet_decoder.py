@@ -73,3 +73,11 @@ def test_what_does_not_fit_is_refused() -> None:
         UNetDecoder([], [], 1, 2)
     with pytest.raises(UsageError, match=r"levels of \(4,\) channels got \(\) .*drops hidden tokens"):
         UNetDecoder([4], [(4, 4, 4)], 1, 2)(Features([], torch.zeros(1, 4)), torch.zeros(1, 1, 8, 8, 8))
+
+
+def test_a_level_of_one_site_is_refused_by_name():
+    decoder = UNetDecoder((4, 8, 8), ((4,) * 3, (8,) * 3, (16,) * 3), 1, 1, 4)
+    maps = [FeatureMap(torch.zeros(1, c, n, n, n), (s,) * 3) for c, n, s in ((4, 2, 4), (8, 1, 8), (8, 1, 16))]
+    features = Features(maps, torch.zeros(1, 8))
+    with pytest.raises(UsageError, match=r"more than one site at every level but the coarsest \[encoder\]"):
+        decoder(features, torch.zeros(1, 1, 8, 8, 8))

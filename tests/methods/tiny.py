@@ -35,7 +35,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "swin": {"width": 12, "window": 2, "depths": (1, 1, 1, 1), "heads": (1, 1, 1, 1)},
 }
 
-QUEUED = {"hidden": 32, "outputs": 16, "queue": 4, "momentum": 0.98, "temperature": 0.05}
+QUEUED = {"outputs": 16, "queue": 4, "momentum": 0.98, "temperature": 0.05}
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "simclr": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},
@@ -70,6 +70,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "collossl": {"measure": "batch", "hidden": 32, "outputs": 16, "temperature": 0.1, "norm": "layer"},
     "spark": {"cell": 8, "decoder_width": 16},
     "mae": {"decoder_width": 24, "decoder_heads": 2, "decoder_depth": 1},
+    "models-genesis": {"windows": 50, "width": 8},
+    "volume-fusion": {"edge": (4, 8), "width": 8},
+    "swin-tasks": {"outputs": 16, "temperature": 0.1},
     "voco": {"grid": (2, 2, 1), "width": 32, "norm": "layer"},
 }
 
@@ -99,6 +102,9 @@ CARRIES = {
     "collossl": ("resnet", "resenc", "vit", "swin"),
     "spark": ("resnet", "resenc"),
     "mae": ("vit",),
+    "models-genesis": ("resenc", "resnet", "vit"),  # with swin at 32³, in its own test
+    "volume-fusion": ("resenc", "resnet", "vit"),
+    "swin-tasks": ("resenc", "resnet", "vit", "swin"),
     "voco": ("resnet", "resenc", "vit", "swin"),
 }
 

@@ -72,3 +72,13 @@ def test_arrays_of_another_rank_or_cells_that_do_not_fit_are_refused():
         reconstruction({"input": np.zeros((1, 4, 4)), "rebuilt": np.zeros((1, 4, 4))}, "c")
     with pytest.raises(UsageError, match=r"hidden cells \(3, 2, 2\) must divide"):
         reconstruction({**masked_pictures(), "hidden": np.zeros((2, 1, 3, 2, 2))}, "c")
+
+
+def test_a_distorted_input_is_shown_as_the_network_saw_it():
+    plain = {"input": np.zeros((1, 1, 4, 4, 4)), "rebuilt": np.ones((1, 1, 4, 4, 4))}
+    seen = {**plain, "seen": np.eye(4)[None, None, :, :, None].repeat(4, axis=4)}
+    one, two = reconstruction(plain, "c"), reconstruction(seen, "c")
+    assert one.pictures[0].image != two.pictures[0].image
+    assert hatched(two.pictures[0].image) == 0
+    one, two = (reconstruction_over_time({0: shown, 5: shown}, "c") for shown in (plain, seen))
+    assert one.pictures[0].image != two.pictures[0].image

@@ -23,7 +23,7 @@ from medssl.loading.plan import ScanIds, Survey
 from medssl.methods.contract import Context, Facts, Method, Stage, Vectors, ViewSettings
 from medssl.methods.contrastive.by_ids import contrast_by_ids
 from medssl.methods.contrastive.looks import LOOK, look_views, looked, scan_features
-from medssl.methods.masked.rebuild import rebuilding_loss
+from medssl.methods.masked.rebuild import everywhere, rebuilding_loss
 from medssl.methods.passes import pooled, through
 from medssl.methods.roles import PAIR, random_crops, two_views
 from medssl.pairing.k_means import k_means
@@ -110,10 +110,7 @@ class GSimCLR(Method):
             EmptyBatchError: no row has both a positive and a negative.
         """
         if ctx.stage == DENOISE:
-            clean = batch["clean"]
-            # one cell that covers the view: all of it is to be rebuilt, but for padding
-            everywhere = torch.ones(1, len(clean), 1, 1, 1, dtype=torch.bool, device=clean.image.device)
-            return rebuilding_loss(vectors["rebuilt"], replace(clean, hidden=everywhere), None, ctx)
+            return rebuilding_loss(vectors["rebuilt"], everywhere(batch["clean"]), None, ctx)
         return contrast_by_ids(vectors, batch, ctx, temperature=self.temperature, coupled=self.coupled)
 
     def survey(self, vectors: Vectors, ids: Mapping[str, Tensor], ctx: Context) -> Survey:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -79,10 +80,23 @@ def rebuilding_loss(
         mean, spread = cell_statistics(target, cells, views.valid)
         target = (target - mean) / spread
     error = masked_error(rebuilt, target, hidden_cells(views), views.valid)
-    # divided by the mean count of a process, so that the mean of gradients is that of all voxels together
-    count = ctx.gather(error.count.reshape(1)).double().mean().clamp(min=1)
-    loss = error.total / count.to(error.total.dtype)
-    return loss, {"rebuilt_voxels": error.count.float()}
+    return mean_of_all(error.total, error.count, ctx), {"rebuilt_voxels": error.count.float()}
+
+
+def mean_of_all(total: Tensor, count: Tensor, ctx: Context) -> Tensor:
+    """A sum of this process over the mean count of a process: the mean of gradients is then that of all together.
+
+    Args:
+        total: the sum; 0 where nothing was counted.
+        count: how many values were summed here.
+        ctx: whose gather tells how many the other processes count.
+    """
+    return total / ctx.gather(count.reshape(1)).double().mean().clamp(min=1).to(total.dtype)
+
+
+def everywhere(views: Views) -> Views:
+    """The views with one hidden cell that covers each: all of it is to be rebuilt, but for padding."""
+    return replace(views, hidden=torch.ones(1, len(views), 1, 1, 1, dtype=torch.bool, device=views.image.device))
 
 
 def rebuilding_pictures(rebuilt: Tensor, views: Views, cells: tuple[int, ...] | None) -> dict[str, Tensor]:
