@@ -33,7 +33,7 @@ class BarlowTwins(Method):
     Args:
         encoder: whose pooled vector is projected.
         overlap: how much the two crops of a scan overlap along each axis, at least; with 0 they may only touch.
-        redundancy: λ; null takes 40 / ``width``.
+        redundancy: λ; null takes 40 / ``width``, which suits batches of hundreds of scans; take less for small ones.
         width: of the projector's three layers.
         norm: the projector's norm. ``batch`` is the paper's; ``layer`` depends on no other row.
     """
@@ -77,12 +77,14 @@ class BarlowTwins(Method):
         return parts.total(self.redundancy), logs
 
     def check(self, facts: Facts) -> list[str]:
-        """Note a λ that is far from what suits the number of features."""
-        width = self.projector.outputs
-        if BALANCE / 10 <= self.redundancy * width <= BALANCE * 10:
+        """Note a λ with which the correlations that few scans have by chance, λ d² / N, outweigh the d features."""
+        share = self.redundancy * self.projector.outputs / facts.batch
+        if share <= 1:
             return []
-        told = f"method.redundancy {self.redundancy:g} with {width} features"
-        return [f"{told} is far from the paper's balance, which is {BALANCE / width:g} there (null takes it)"]
+        return [
+            f"with {facts.batch} scans a batch chance alone makes the redundancy {share:.2g} times as heavy as the"
+            f" agreement: lower method.redundancy, {self.redundancy / share / 5:.1g} or less, or raise optim.batch"
+        ]
 
     def exported(self) -> dict[str, nn.Module]:
         """Encoder and projector."""

@@ -1,6 +1,7 @@
 """Barlow Twins: its constants, the correlation as a loop, and λ for any width."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,9 +63,22 @@ def test_views_find_their_partner_whatever_the_order():
 def test_lambda_goes_with_the_width():
     assert build("barlow-twins", "resnet", width=8192).redundancy == pytest.approx(40 / 8192)
     assert build("barlow-twins", "resnet", redundancy=0.0).redundancy == 0
-    assert build("barlow-twins", "resnet").check(FACTS) == []
-    (note,) = build("barlow-twins", "resnet", redundancy=0.005, width=16).check(FACTS)
-    assert "method.redundancy 0.005 with 16 features is far" in note
+
+
+def test_a_lambda_that_few_scans_outweigh_is_told():
+    method = build("barlow-twins", "resnet", width=64)
+    assert method.check(replace(FACTS, batch=64)) == []
+    (note,) = method.check(replace(FACTS, batch=16))
+    assert "16 scans a batch chance alone makes the redundancy 2.5 times as heavy" in note
+    assert "lower method.redundancy, 0.05 or less" in note
+    assert build("barlow-twins", "resnet", width=64, redundancy=0.05).check(replace(FACTS, batch=16)) == []
+
+
+def test_what_chance_makes_of_independent_features():
+    # N independent scans: the mean of a squared correlation is 1 / (N − 1)
+    one, two = draw(16, 400), draw(16, 400, seed=1)
+    _, logs = loss_of(build("barlow-twins", "resnet"), batch_of(range(16)), one, two)
+    assert float(logs["loss_redundancy"]) == pytest.approx(400 * 399 / 15, rel=0.05)
 
 
 def test_one_scan_says_nothing():
