@@ -115,6 +115,10 @@ class DINO(Method):
         self._next_centre = moved(self.centre, scores, self.centre_momentum, ctx.gather)
         return centred(scores, self.centre, temperature)
 
+    def embedded(self, vectors: Vectors, batch: Batch) -> dict[str, Tensor]:
+        """The large views: small ones differ from them by their size more than scans do."""
+        return {role: vectors[role] for role in PAIR}
+
     def after_step(self, ctx: Context) -> None:
         """Prototypes keep their length, the centre moves, the teacher follows."""
         self.head.prototypes.after_step(ctx.step)

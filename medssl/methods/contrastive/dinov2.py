@@ -185,6 +185,10 @@ class DINOv2(Method):
         patch = self.encoder.strides[0]
         return tuple(edge // step for edge, step in zip(views.image.shape[2:], patch, strict=True))
 
+    def embedded(self, vectors: Vectors, batch: Batch) -> dict[str, Tensor]:
+        """The large views: small ones differ from them by their size more than scans do."""
+        return {role: vectors[role] for role in PAIR}
+
     def after_step(self, ctx: Context) -> None:
         """Prototypes keep their length, the teacher follows."""
         for head in (self.head, self.token_head):

@@ -122,6 +122,10 @@ class SwAV(Method):
         found = self.queues[role] if self.queued else None
         return found if isinstance(found, Queue) else None
 
+    def embedded(self, vectors: Vectors, batch: Batch) -> dict[str, Tensor]:
+        """The large views: small ones differ from them by their size more than scans do."""
+        return {role: vectors[role] for role in PAIR}
+
     def after_step(self, ctx: Context) -> None:
         """Prototypes go back to length one, and the vectors of this step into the queues."""
         self.prototypes.after_step(ctx.step)
