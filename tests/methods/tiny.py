@@ -35,7 +35,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "swin": {"width": 12, "window": 2, "depths": (1, 1, 1, 1), "heads": (1, 1, 1, 1)},
 }
 
-QUEUED = {"outputs": 16, "queue": 4, "momentum": 0.98, "temperature": 0.05}
+QUEUED = {"outputs": 16, "queue": 4, "momentum": 0.99, "temperature": 0.05}
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "simclr": {"hidden": 32, "outputs": 16, "temperature": 0.5, "norm": "layer"},

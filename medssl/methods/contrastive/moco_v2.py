@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from medssl.encoders.contract import Encoder
+from medssl.heads.projector import ProjectorNorm
 from medssl.methods.contract import Context, Facts, Method, Vectors, ViewSettings
 from medssl.methods.contrastive.queued import QueuedKeys
 from medssl.methods.roles import two_views
@@ -25,11 +26,11 @@ class MoCoV2(Method):
         encoder: the student, whose pooled vector is projected; the teacher is a copy that follows it.
         overlap: how much query and key overlap along each axis, at least; with 0 they may only touch.
         temperature: what similarities are divided by.
-        hidden: width between the projector's two layers.
         outputs: length of the vectors that are compared.
+        norm: the projector's norm. ``none`` is the paper's; ``batch`` keeps vectors apart where pooled vectors are
+            nearly parallel, as in short runs from random weights; ``layer`` depends on no other row.
         queue: keys of earlier steps that are kept; at most 16 a scan.
         momentum: of the teacher, constant.
-        same_patient_negatives: whether other scans of a patient repel each other, too.
     """
 
     least_patients = 2
@@ -40,18 +41,16 @@ class MoCoV2(Method):
         *,
         overlap: Annotated[float, Field(ge=0, le=1)] = 0.5,
         temperature: Annotated[float, Field(gt=0)] = 0.2,
-        hidden: Annotated[int, Field(ge=1)] = 2048,
         outputs: Annotated[int, Field(ge=1)] = 128,
+        norm: ProjectorNorm = "none",
         queue: Annotated[int, Field(ge=1)] = 4096,
         momentum: Annotated[float, Field(ge=0, le=1)] = 0.999,
-        same_patient_negatives: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.keys = QueuedKeys(encoder, hidden, outputs, queue, momentum)
+        self.keys = QueuedKeys(encoder, outputs, norm, queue, momentum)
         self.overlap = overlap
         self.temperature = temperature
-        self.same_patient_negatives = same_patient_negatives
 
     def views(self, settings: ViewSettings) -> Mapping[str, Role]:
         """The query, a crop of each scan, and its key, a second one around it."""
@@ -67,7 +66,7 @@ class MoCoV2(Method):
         Raises:
             EmptyBatchError: no query has a negative.
         """
-        found = self.keys.look_up(vectors, batch, ctx, same_patient_negatives=self.same_patient_negatives)
+        found = self.keys.look_up(vectors, batch, ctx)
         loss, log = found.contrast(self.temperature)
         return loss, found.told(log, self.temperature)
 

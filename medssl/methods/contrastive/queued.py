@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from medssl.encoders.contract import Encoder, Features
 from medssl.errors import RecipeError
-from medssl.heads.projector import Projector
+from medssl.heads.projector import Projector, ProjectorNorm
 from medssl.methods.contract import Context, Facts, Vectors
 from medssl.methods.contrastive.rows import members, told
 from medssl.methods.passes import pooled
@@ -47,7 +47,6 @@ class Lookup:
         bank: ``(M, d)`` of length one: the queue, and this step's keys until it is full.
         members: of the bank.
         full: whether the bank is a full queue and nothing else.
-        same_patient_negatives: as for ``bank_pairs``.
     """
 
     query: Tensor
@@ -56,12 +55,10 @@ class Lookup:
     bank: Tensor
     members: Members
     full: bool
-    same_patient_negatives: bool = False
 
     def negatives(self, rows: slice = slice(None)) -> Tensor:
         """W⁻ of some queries ``(rows, M)`` bool."""
-        pairs = bank_pairs(self.who, self.members, same_patient_negatives=self.same_patient_negatives)
-        return pairs(rows)[1]
+        return bank_pairs(self.who, self.members)(rows)[1]
 
     def contrast(self, temperature: float, made: MadeUp | None = None) -> tuple[Tensor, ContrastLog]:
         """InfoNCE of each query with its key, the bank, and what was made up for it."""
@@ -93,8 +90,8 @@ class QueuedKeys(nn.Module):
 
     Args:
         encoder: whose pooled vector is projected.
-        hidden: width between the projector's two layers, which have no norm.
-        outputs: length of the vectors that are compared.
+        outputs: length of the vectors that are compared; between the projector's two layers it is the encoder's width.
+        norm: of the projector.
         size: rows of the queue.
         momentum: of the teacher, constant.
 
@@ -102,9 +99,9 @@ class QueuedKeys(nn.Module):
         RecipeError: a setting is out of range.
     """
 
-    def __init__(self, encoder: Encoder, hidden: int, outputs: int, size: int, momentum: float) -> None:
+    def __init__(self, encoder: Encoder, outputs: int, norm: ProjectorNorm, size: int, momentum: float) -> None:
         super().__init__()
-        self.projector = Projector(encoder.width, hidden, outputs, norm="none")
+        self.projector = Projector(encoder.width, encoder.width, outputs, norm=norm)
         self.teacher = MomentumTeacher({"encoder": encoder, "projector": self.projector}, momentum)
         self.queue = Queue(size, outputs)
 
@@ -117,7 +114,7 @@ class QueuedKeys(nn.Module):
             key: Tensor = self.teacher["projector"](features.pooled)
         return {QUERY: query, f"{KEY}_teacher": key}
 
-    def look_up(self, vectors: Vectors, batch: Batch, ctx: Context, *, same_patient_negatives: bool = False) -> Lookup:
+    def look_up(self, vectors: Vectors, batch: Batch, ctx: Context) -> Lookup:
         """Gather, and note the keys, which ``move`` puts into the queue."""
         query, key = (unit(ctx.gather(vectors[name])) for name in (QUERY, f"{KEY}_teacher"))
         who, keys = (members(batch, ctx, (role,)) for role in PAIR)
@@ -125,7 +122,7 @@ class QueuedKeys(nn.Module):
         if not full:
             bank, others = torch.cat([bank, key.detach().float()]), together(others, keys)
         self.queue.hold(key, keys)
-        return Lookup(query, key.detach(), who, bank, others, full, same_patient_negatives)
+        return Lookup(query, key.detach(), who, bank, others, full)
 
     def move(self, encoder: Encoder, ctx: Context) -> None:
         """The teacher follows, and the step's keys take the place of the oldest ones."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from medssl.encoders.contract import Encoder
+from medssl.heads.projector import ProjectorNorm
 from medssl.methods.contract import Context, Facts, Method, Vectors, ViewSettings
 from medssl.methods.contrastive.queued import Lookup, QueuedKeys, check_taken
 from medssl.methods.roles import two_views
@@ -52,8 +53,9 @@ class SynCo(Method):
         encoder: the student, whose pooled vector is projected; the teacher is a copy that follows it.
         overlap: how much query and key overlap along each axis, at least; with 0 they may only touch.
         temperature: what similarities are divided by.
-        hidden: width between the projector's two layers.
         outputs: length of the vectors that are compared.
+        norm: the projector's norm. ``none`` is the paper's; ``batch`` keeps vectors apart where pooled vectors are
+            nearly parallel, as in short runs from random weights; ``layer`` depends on no other row.
         queue: keys of earlier steps that are kept; at most 16 a scan.
         momentum: of the teacher, constant.
         synthesis: what is made up.
@@ -67,15 +69,15 @@ class SynCo(Method):
         *,
         overlap: Annotated[float, Field(ge=0, le=1)] = 0.5,
         temperature: Annotated[float, Field(gt=0)] = 0.2,
-        hidden: Annotated[int, Field(ge=1)] = 2048,
         outputs: Annotated[int, Field(ge=1)] = 128,
+        norm: ProjectorNorm = "none",
         queue: Annotated[int, Field(ge=1)] = 4096,
         momentum: Annotated[float, Field(ge=0, le=1)] = 0.999,
         synthesis: Synthesis = Synthesis(),
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.keys = QueuedKeys(encoder, hidden, outputs, queue, momentum)
+        self.keys = QueuedKeys(encoder, outputs, norm, queue, momentum)
         self.overlap = overlap
         self.temperature = temperature
         self.synthesis = synthesis
