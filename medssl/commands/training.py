@@ -69,7 +69,19 @@ def train(
     # imported here: Lightning takes seconds, and a recipe that does not fit should say so at once
     from medssl.training.fit import fit
 
-    plan = Plan(
+    def tell(done: int, total: int, stage: str) -> None:
+        progress(done, total, name if stage == "main" else f"{name}: {stage}")
+
+    with _all_or_nothing(out):
+        write_recipe(out, asked)
+        note = getattr(progress, "note", None)
+        plan = _plan(asked, method, store)
+        took = fit(method, store, plan, out, resume=resume, progress=tell, note=note)
+    return {**took, "notes": [*notes, *took["notes"]]}
+
+
+def _plan(asked: TrainingRecipe, method: Method, store: Store) -> Plan:
+    return Plan(
         stages=planned_stages(method, asked.optim.steps, asked.views),
         optim=asked.optim,
         hardware=asked.hardware,
@@ -80,15 +92,6 @@ def train(
         augment_on=asked.views.augment_on,
         recipe={"recipe": to_plain(asked), "manifest": store.manifest_digest},
     )
-
-    def tell(done: int, total: int, stage: str) -> None:
-        progress(done, total, name if stage == "main" else f"{name}: {stage}")
-
-    with _all_or_nothing(out):
-        write_recipe(out, asked)
-        note = getattr(progress, "note", None)
-        took = fit(method, store, plan, out, resume=resume, progress=tell, note=note)
-    return {**took, "notes": [*notes, *took["notes"]]}
 
 
 @contextmanager

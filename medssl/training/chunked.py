@@ -24,6 +24,9 @@ Backward = Callable[[Sequence[Tensor], Sequence[Tensor] | None, bool], None]
 """Propagates gradients back: of what, the gradients there (None: it is the loss), and whether it is the step's last
 time, so that several processes exchange their gradients then and only then."""
 
+Chance = tuple[Tensor, Tensor, Tensor | None]
+"""Where torch's generator stands, the method's own, and that of the device if it has one."""
+
 Learned = tuple[Vectors, Tensor, dict[str, Tensor]]
 """The vectors of the whole batch, the loss and what to log."""
 
@@ -75,13 +78,7 @@ def learn_in_chunks(method: Method, batch: Batch, ctx: Context, size: int, backw
     """
     batch = in_order(batch)
     *earlier, last = parts(batch, size)
-    chance, found = [], []
-    with torch.no_grad():
-        for part in earlier:
-            chance.append(_chance(ctx, batch))
-            found.append(method.encode(part, ctx))
-    # a weight that autocast has turned into half precision without a graph must not be used again with one
-    torch.clear_autocast_cache()
+    chance, found = _looked_ahead(method, earlier, ctx, batch)
     # the last part is encoded once: its graph waits for the loss
     kept = method.encode(last, ctx)
     found.append({name: rows.detach() for name, rows in kept.items()})
@@ -105,6 +102,20 @@ def learn_in_chunks(method: Method, batch: Batch, ctx: Context, size: int, backw
     return {name: rows.detach() for name, rows in vectors.items()}, loss, logs
 
 
+def _looked_ahead(
+    method: Method, earlier: list[Batch], ctx: Context, batch: Batch
+) -> tuple[list[Chance], list[Vectors]]:
+    """The vectors of all parts but the last, without a graph, and where the generators stood before each."""
+    chance, found = [], []
+    with torch.no_grad():
+        for part in earlier:
+            chance.append(_chance(ctx, batch))
+            found.append(method.encode(part, ctx))
+    # a weight that autocast has turned into half precision without a graph must not be used again with one
+    torch.clear_autocast_cache()
+    return chance, found
+
+
 def _split(vectors: Vectors, counts: dict[str, list[int]]) -> list[tuple[Tensor | None, ...]]:
     """For every name the gradients by part; None where the loss does not depend on the vectors."""
     found: list[tuple[Tensor | None, ...]] = []
@@ -123,14 +134,14 @@ def _hand_on(vectors: Vectors, gradients: dict[str, Tensor | None], backward: Ba
         backward([rows for rows, _ in pairs], [gradient for _, gradient in pairs], last)
 
 
-def _chance(ctx: Context, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+def _chance(ctx: Context, batch: Batch) -> Chance:
     """Where torch's generators and the method's own stand."""
     device = _device(batch)
     there = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     return torch.get_rng_state(), ctx.generator.get_state(), there
 
 
-def _replay(chance: tuple[Tensor, Tensor, Tensor | None], ctx: Context, batch: Batch) -> None:
+def _replay(chance: Chance, ctx: Context, batch: Batch) -> None:
     torch.set_rng_state(chance[0])
     ctx.generator.set_state(chance[1])
     if chance[2] is not None:
