@@ -131,7 +131,7 @@ def _mean_pool(
     geometry = _geometry(blocks, input, kernel, step, pad, (1,) * dims, 1, ceil=ceil_mode)
     # windows that a ceiling lets hang over the border are divided by what they have
     over = geometry is None or any(
-        (n // s - 1) * s + k > n + p for n, s, k, p in zip(input.shape[2:], step, kernel, pad, strict=True)
+        (n // s - 1) * s + k > n + 2 * p for n, s, k, p in zip(input.shape[2:], step, kernel, pad, strict=True)
     )
     return (
         None
