@@ -141,15 +141,16 @@ class QueuedKeys(nn.Module):
             RecipeError: ``queue``.
         """
         size, passed = self.queue.size, facts.batch * facts.steps
+        filled = steps_to_fill(size, facts)
         if size > ROWS_A_SCAN * facts.scans:
             reason = f"expected at most {ROWS_A_SCAN} rows a scan, got {size} for {facts.scans} scans"
             raise RecipeError(reason, path="queue", hint=f"set method.queue to {facts.scans} or less")
-        if fills and steps_to_fill(size, facts) >= facts.steps:
+        if fills and filled >= facts.steps:
             reason = f"a queue of {size} is not full before the end of {facts.steps} steps of {facts.batch}"
             raise RecipeError(
                 f"{reason}, and nothing is made up of a queue that is not",
                 path="queue",
-                hint=f"set method.queue to {max(1, (passed - facts.batch) // 2)} or less, or more optim.steps",
+                hint=f"set method.queue to {max(1, passed // 4)} or less, or optim.steps to {filled + 1} or more",
             )
         return [*self._sizes(facts), *self._teacher(facts, encoder)]
 
