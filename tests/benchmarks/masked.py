@@ -53,7 +53,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int, int, int]] = {
         8,
         6,
     ),
-    "ResNet-18, batch norm": ("resnet", {"depth": 18, "width": 32, "stem_stride": 1}, 96, 16, 1),
+    "ResNet-18, batch norm": ("resnet", {"depth": 18, "width": 16, "stem_stride": 1}, 96, 16, 1),
     "ViT 384, depth 12": ("vit", {"patch": 16}, 96, 16, 2),
 }
 """Name → encoder, its settings, edge of the crop, edge of a cell, batch."""
