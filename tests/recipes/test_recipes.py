@@ -243,8 +243,9 @@ def test_the_page_has_the_keys_and_defaults_of_a_section(section: str) -> None:
     assert list(rows) == [entry.name for entry in fields]
     for entry in fields:
         told = rows[entry.name][0]
-        required = entry.default is dataclasses.MISSING
-        assert told == "required" if required else parse_yaml(told, entry.name) == to_plain(entry.default), entry.name
+        default = entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
+        required = default is dataclasses.MISSING
+        assert told == "required" if required else parse_yaml(told, entry.name) == to_plain(default), entry.name
 
 
 def test_the_page_has_the_keys_of_a_recipe() -> None:
