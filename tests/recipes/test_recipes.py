@@ -101,6 +101,8 @@ def small_queue(name: str) -> list[str]:
     method = load_yaml(FOLDER / f"{name}.yaml")["method"]
     taken = {"mixing": "hardest", "synthesis": "hardest", "hallucination": "prototypes"}
     parts = [f"method.{part}.{rows}=2" for part, rows in taken.items() if part in method]
+    # as many prototypes as a batch and the queue have rows
+    parts += ["method.prototypes=4"] if method["name"] == "swav" else []
     return ["method.queue=2", *parts] if "queue" in method else []
 
 
