@@ -342,7 +342,8 @@ def test_every_method_is_looked_at(name: str) -> None:
     told = health.after(batch, vectors, method, ctx)
     assert told["health_rank"] >= 1.0
     assert all(math.isfinite(value) for value in told.values())
-    if name in MASKED:
+    if name in (*MASKED, "models-genesis", "volume-fusion"):
+        # they rebuild, and compare no vectors
         assert "health_embedding_rank" not in told
         return
     assert told["health_embedding_spread"] > 0
